@@ -1,0 +1,79 @@
+"""What a dataset is: a distribution with a sampler, declared moments and an exact marginal velocity."""
+
+from abc import abstractmethod
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from toylab.registry import Registry
+from toylab.types import Key, Matrix, Point, Points, Scalar
+
+
+class Moments(NamedTuple):
+    """First and second moments of a distribution on R^dim: what its sampler is tested against."""
+
+    mean: Float[np.ndarray, " dim"]
+    covariance: Float[np.ndarray, "dim dim"]
+
+
+class Modes(NamedTuple):
+    """The modes of a mixture, for coverage and balance: centres, the standard deviation around each, and weights."""
+
+    centres: Float[np.ndarray, "k dim"]
+    stds: Float[np.ndarray, " k"]
+    weights: Float[np.ndarray, " k"]
+
+
+class AbstractDataset(eqx.Module):
+    r"""A distribution of data x0 in R^dim, exact enough to be its own oracle.
+
+    With x_t = (1-t) x0 + t eps and v_cond = eps - x0, a dataset knows the conditional mean
+    v(x, t) = E[v_cond | x_t = x] and covariance Sigma(x, t) = Cov[v_cond | x_t = x]. All arrays are pytree leaves, so
+    datasets of one structure can be lanes of one compiled ensemble.
+    """
+
+    @property
+    @abstractmethod
+    def dim(self) -> int:
+        """Dimension of a data point."""
+
+    @abstractmethod
+    def draw(self, key: Key, n: int) -> Points:
+        """``n`` independent data points; pure and usable inside jit (``n`` static)."""
+
+    @abstractmethod
+    def velocity_moments(self, x: Point, t: Scalar) -> tuple[Point, Matrix]:
+        """Mean v(x, t) and covariance Sigma(x, t) of the conditional velocity given x_t = x, for t in [1e-4, 1]."""
+
+    @abstractmethod
+    def moments(self) -> Moments:
+        """Declared mean and covariance of x0, found without the sampler."""
+
+    def modes(self) -> Modes | None:
+        """Modes where the distribution is a mixture of well-separated parts, else None."""
+        return None
+
+    def velocity(self, x: Point, t: Scalar) -> Point:
+        """Marginal velocity v(x, t) = E[eps - x0 | x_t = x]."""
+        return self.velocity_moments(x, t)[0]
+
+    def sample(self, n: int, seed: int = 0) -> Float[np.ndarray, "n dim"]:
+        """``n`` data points as float32 numpy, the same for the same ``seed``.
+
+        Raises:
+            ValueError: ``n`` below 1.
+        """
+        if n < 1:
+            raise ValueError(f"n must be at least 1, got {n}")
+        return np.asarray(_draw(self, jax.random.key(seed), n), dtype=np.float32)
+
+
+@eqx.filter_jit
+def _draw(dataset: AbstractDataset, key: Key, n: int) -> Points:
+    return dataset.draw(key, n)
+
+
+datasets: Registry[AbstractDataset] = Registry("dataset", "toylab.data")

@@ -1,0 +1,100 @@
+"""Names for things: a registry maps a name to the callable that builds it.
+
+A family (datasets, methods, proxies, ...) is a package with one file per member. The first look-up imports every file
+of the package, so a new file that registers itself is at once a choice of the command line, of the app and of the
+shared conformance tests. Nothing else has to be edited.
+"""
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Entry(Generic[T]):
+    """One registered member: how to build it, where it comes from, and one line about it."""
+
+    name: str
+    build: Callable[..., T]
+    citation: str
+    summary: str
+
+
+class Registry(Generic[T]):
+    """A named family whose members live one per file in ``package``.
+
+    Args:
+        kind: singular noun for error messages, for example ``"dataset"``.
+        package: dotted name of the package whose modules register the members.
+    """
+
+    def __init__(self, kind: str, package: str):
+        self.kind = kind
+        self._package = package
+        self._entries: dict[str, Entry[T]] = {}
+        self._discovered = False
+
+    def register(self, name: str, citation: str = "") -> Callable[[Callable[..., T]], Callable[..., T]]:
+        """Register the decorated class or function under ``name``; ``citation`` is a key of references.bib."""
+
+        def decorate(build: Callable[..., T]) -> Callable[..., T]:
+            if name in self._entries and self._entries[name].build.__module__ != build.__module__:
+                raise ValueError(f"{self.kind} {name!r} is registered twice")
+            summary = (inspect.getdoc(build) or "").split("\n", 1)[0]
+            self._entries[name] = Entry(name, build, citation, summary)
+            return build
+
+        return decorate
+
+    def _discover(self) -> None:
+        if self._discovered:
+            return
+        package = importlib.import_module(self._package)
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"{self._package}.{module.name}")
+        self._discovered = True
+
+    def names(self) -> list[str]:
+        """Every registered name, sorted."""
+        self._discover()
+        return sorted(self._entries)
+
+    def entry(self, name: str) -> Entry[T]:
+        """The entry called ``name``.
+
+        Raises:
+            ValueError: no such member; the message names the choices.
+        """
+        self._discover()
+        if name not in self._entries:
+            raise ValueError(f"unknown {self.kind} {name!r}; choices: {', '.join(self.names())}")
+        return self._entries[name]
+
+    def options(self, name: str) -> dict[str, Any]:
+        """The options that ``name`` takes, with their defaults (``inspect.Parameter.empty`` where one is required)."""
+        parameters = inspect.signature(self.entry(name).build).parameters.values()
+        return {p.name: p.default for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD}
+
+    def create(self, name: str, options: Mapping[str, Any] | None = None) -> T:
+        """Build the member called ``name`` with ``options``.
+
+        Raises:
+            ValueError: unknown name, unknown option, missing option or a bad value; one line that names the choices.
+        """
+        entry, options = self.entry(name), dict(options or {})
+        known = self.options(name)
+        if unknown := sorted(set(options) - set(known)):
+            choices = ", ".join(sorted(known)) or "none"
+            raise ValueError(f"unknown option {unknown[0]!r} of {self.kind} {name!r}; choices: {choices}")
+        required = [key for key, default in known.items() if default is inspect.Parameter.empty]
+        if missing := [key for key in required if key not in options]:
+            raise ValueError(f"{self.kind} {name!r} needs the option {missing[0]!r}")
+        try:
+            return entry.build(**options)
+        except TypeError as error:
+            raise ValueError(f"bad option for {self.kind} {name!r}: {error}") from error
