@@ -1,5 +1,6 @@
 """Gaussian mixtures: the core of every oracle but the checkerboard's."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,7 +31,7 @@ class GaussianMixture(AbstractDataset):
     means: Float[Array | np.ndarray, "k dim"]
     scales: Float[Array | np.ndarray, "k dim"]
     bases: Float[Array | np.ndarray, "k dim dim"] | None = None
-    distinct: bool = True
+    distinct: bool = eqx.field(default=True, static=True)
 
     @property
     def dim(self) -> int:
