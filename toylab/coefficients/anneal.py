@@ -1,0 +1,62 @@
+"""Schedules that move beta to an end value over the first part of training."""
+
+from abc import abstractmethod
+
+import equinox as eqx
+import jax.numpy as jnp
+
+from toylab.coefficients.base import AbstractCoefficient, coefficients
+from toylab.types import Scalar
+
+
+class AbstractAnneal(AbstractCoefficient):
+    """beta + (end - beta) * shape(s), s = min(progress / until, 1), shape from 0 to 1.
+
+    Args:
+        beta: value at the start.
+        end: value from the share ``until`` of training on.
+        until: share of training in (0, 1].
+    """
+
+    beta: float = eqx.field(default=1.0, converter=float)
+    end: float = eqx.field(default=0.0, converter=float)
+    until: float = eqx.field(default=0.6, converter=float)
+
+    def __check_init__(self):
+        if not 0 < self.until <= 1:
+            raise ValueError(f"until must lie in (0, 1], got {self.until}")
+
+    @abstractmethod
+    def shape(self, s: Scalar) -> Scalar:
+        """Monotone, 0 at s = 0 and 1 at s = 1."""
+
+    def __call__(self, progress: Scalar, r: Scalar, t: Scalar) -> Scalar:
+        """Beta at this progress."""
+        return self.beta + (self.end - self.beta) * self.shape(jnp.minimum(progress / self.until, 1.0))
+
+
+@coefficients.register("linear", citation="lu2026variance")
+class Linear(AbstractAnneal):
+    """Beta moves to its end value in a straight line."""
+
+    def shape(self, s: Scalar) -> Scalar:
+        """s."""
+        return s
+
+
+@coefficients.register("cosine", citation="lu2026variance")
+class Cosine(AbstractAnneal):
+    """Beta moves to its end value along half a cosine."""
+
+    def shape(self, s: Scalar) -> Scalar:
+        """(1 - cos(pi s)) / 2."""
+        return 0.5 * (1 - jnp.cos(jnp.pi * s))
+
+
+@coefficients.register("step", citation="lu2026variance")
+class Step(AbstractAnneal):
+    """Beta jumps to its end value at the share ``until`` of training."""
+
+    def shape(self, s: Scalar) -> Scalar:
+        """0 before s = 1, then 1."""
+        return jnp.where(s < 1, 0.0, 1.0)

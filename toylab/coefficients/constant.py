@@ -1,0 +1,18 @@
+"""One beta for all of training."""
+
+import equinox as eqx
+import jax.numpy as jnp
+
+from toylab.coefficients.base import AbstractCoefficient, coefficients
+from toylab.types import Scalar
+
+
+@coefficients.register("constant", citation="lu2026variance")
+class Constant(AbstractCoefficient):
+    """The same beta at every step and every pair of times."""
+
+    beta: float = eqx.field(default=0.5, converter=float)
+
+    def __call__(self, progress: Scalar, r: Scalar, t: Scalar) -> Scalar:
+        """beta."""
+        return jnp.asarray(self.beta, t.dtype)

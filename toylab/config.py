@@ -1,0 +1,207 @@
+"""Every setting of a run in one frozen, validated, JSON-able record."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, get_origin
+
+SCHEMA = 1
+"""Version of the JSON form; a reader refuses versions that it does not know."""
+
+LR_SCHEDULES = ("constant", "cosine")
+OPTIMIZERS = ("adam", "adamw", "sgd")
+ACTIVATIONS = ("gelu", "relu", "silu", "tanh")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One training run: data, objective, optimisation, net, and what to measure.
+
+    Time runs from data (t = 0) to noise (t = 1), r <= t. Names of datasets, methods, proxies and coefficient rules
+    are looked up when the run is built; numbers are checked here.
+
+    Raises:
+        ValueError: a value out of range; the message names the value and what is allowed.
+    """
+
+    dataset: str = "eight_gaussians"
+    """Name of the data distribution (`toylab list datasets`)."""
+    dataset_options: dict[str, Any] = field(default_factory=dict)
+    """Options of the dataset, for example {"separation": 8.0}."""
+    method: str = "meanflow"
+    """Name of the training objective (`toylab list methods`)."""
+    method_options: dict[str, Any] = field(default_factory=dict)
+    """Options of the method."""
+    beta: float = 0.5
+    """Coefficient of the tangent, any finite real: 0 is vanilla MeanFlow, 1 uses the proxy alone."""
+    coefficient: str = "constant"
+    """Rule for beta over training (`toylab list coefficients`)."""
+    coefficient_options: dict[str, Any] = field(default_factory=dict)
+    """Options of the coefficient rule, for example {"end": 0.0, "until": 0.6}."""
+    proxy: str = "ema"
+    """Estimate of the marginal velocity in the tangent (`toylab list proxies`)."""
+    proxy_options: dict[str, Any] = field(default_factory=dict)
+    """Options of the tangent's proxy."""
+    target: str = "conditional"
+    """Regression target: the conditional velocity, or the name of a proxy."""
+    target_options: dict[str, Any] = field(default_factory=dict)
+    """Options of the target's proxy."""
+    steps: int = 10_000
+    """Optimiser steps."""
+    batch_size: int = 256
+    """Examples per step."""
+    learning_rate: float = 3e-3
+    """Peak learning rate."""
+    lr_schedule: str = "cosine"
+    """Learning rate over training: constant, or cosine down to 1% of the peak."""
+    optimizer: str = "adam"
+    """Update rule."""
+    grad_clip: float = 0.0
+    """Largest global norm of a gradient; 0 switches clipping off."""
+    ema_decay: float = 0.999
+    """Decay of the exponential moving average of the parameters: the proxy 'ema' and the sampler."""
+    p_equal: float = 0.25
+    """Share of a batch with r = t (plain flow matching)."""
+    max_gap: float = 1.0
+    """Largest gap t - r that is trained on; one-step sampling uses gap 1."""
+    time_sampler: str = "uniform"
+    """Distribution of the pair of times (`toylab list time_samplers`)."""
+    time_options: dict[str, Any] = field(default_factory=dict)
+    """Options of the time sampler."""
+    adaptive_power: float = 0.0
+    """Power p of the adaptive weight 1 / (|residual|^2 + c)^p; 0 is no weight."""
+    adaptive_constant: float = 0.01
+    """Constant c of the adaptive weight."""
+    anchor_weight: float = 0.0
+    """Weight of the small-gap flow-matching anchor; 0 switches it off."""
+    anchor_min: float = 1e-4
+    """Smallest gap of the anchor."""
+    anchor_max: float = 1e-2
+    """Largest gap of the anchor."""
+    width: int = 128
+    """Units per hidden layer."""
+    depth: int = 3
+    """Hidden layers."""
+    activation: str = "silu"
+    """Non-linearity of the hidden layers."""
+    embed_dim: int = 32
+    """Size of the sinusoidal embedding of each time."""
+    embed_scale: float = 1.0
+    """Factor on time before it is embedded (1 in the 2-D protocol, 1000 in many image nets)."""
+    output_scale: float = 1e-2
+    """Factor on the output layer's initial weights: near zero starts at u = 0."""
+    seed: int = 0
+    """Seed of initialisation, data, noise and times; the same seed gives common random numbers across lanes."""
+    log_every: int = 0
+    """Steps between rows of the history; 0 picks a hundredth of the run."""
+    eval_samples: int = 2048
+    """Samples of each evaluation during training; 0 measures nothing but the loss."""
+
+    def __post_init__(self) -> None:
+        for item in dataclasses.fields(self):
+            object.__setattr__(self, item.name, _coerce(item.name, item.type, getattr(self, item.name)))
+        for name, (low, high) in RANGES.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ValueError(f"{name} must lie in [{low:g}, {high:g}], got {value}")
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"unknown {name} {getattr(self, name)!r}; choices: {', '.join(choices)}")
+        if self.anchor_min > self.anchor_max:
+            raise ValueError(f"anchor_min {self.anchor_min} lies above anchor_max {self.anchor_max}")
+        if self.embed_dim % 2:
+            raise ValueError(f"embed_dim must be even (sines and cosines), got {self.embed_dim}")
+
+    @property
+    def log_interval(self) -> int:
+        """Steps between rows of the history."""
+        return self.log_every or max(1, self.steps // 100)
+
+    @property
+    def num_equal(self) -> int:
+        """Rows of a batch with r = t."""
+        return round(self.p_equal * self.batch_size)
+
+    def replace(self, **changes: Any) -> "RunConfig":
+        """A copy with some fields changed, validated again."""
+        if unknown := sorted(set(changes) - set(FIELDS)):
+            raise ValueError(f"unknown setting {unknown[0]!r}; choices: {', '.join(FIELDS)}")
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "RunConfig":
+        """The inverse of `to_dict`; unknown keys and wrong types raise ValueError."""
+        if unknown := sorted(set(values) - set(FIELDS)):
+            raise ValueError(f"unknown setting {unknown[0]!r}; choices: {', '.join(FIELDS)}")
+        return cls(**values)
+
+
+FIELDS: tuple[str, ...] = tuple(item.name for item in dataclasses.fields(RunConfig))
+
+RANGES: dict[str, tuple[float, float]] = {
+    "beta": (-100, 100),
+    "steps": (1, 100_000_000),
+    "batch_size": (1, 1_048_576),
+    "learning_rate": (0, 10),
+    "grad_clip": (0, 1e12),
+    "ema_decay": (0, 1),
+    "p_equal": (0, 1),
+    "max_gap": (1e-6, 1),
+    "adaptive_power": (0, 4),
+    "adaptive_constant": (1e-12, 1e6),
+    "anchor_weight": (0, 1e6),
+    "anchor_min": (0, 1),
+    "anchor_max": (0, 1),
+    "width": (1, 8192),
+    "depth": (1, 64),
+    "embed_dim": (2, 1024),
+    "embed_scale": (1e-6, 1e6),
+    "output_scale": (0, 100),
+    "seed": (0, 2**31 - 1),
+    "log_every": (0, 100_000_000),
+    "eval_samples": (0, 65_536),
+}
+"""Closed ranges of the numeric fields."""
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "lr_schedule": LR_SCHEDULES,
+    "optimizer": OPTIMIZERS,
+    "activation": ACTIVATIONS,
+}
+"""Fields with a fixed list of values."""
+
+
+def _coerce(name: str, kind: Any, value: Any) -> Any:
+    """``value`` as the field's type, or a ValueError that names it; NaN and infinity are refused."""
+    kind = get_origin(kind) or kind
+    if kind is dict:
+        return _plain_options(name, value)
+    if kind is str:
+        if not isinstance(value, str):
+            raise ValueError(f"{name} must be a name, got {value!r}")
+        return value
+    if isinstance(value, bool) or not hasattr(value, "__float__"):
+        raise ValueError(f"{name} must be a number, got {value!r}")
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be finite, got {value}")
+    if kind is int and number != int(number):
+        raise ValueError(f"{name} must be a whole number, got {value}")
+    return int(value) if kind is int else number
+
+
+def _plain_options(name: str, value: Any) -> dict[str, Any]:
+    """Options as plain JSON types (arrays become lists)."""
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise ValueError(f"{name} must be a mapping of names to values, got {value!r}")
+    plain = {key: item.tolist() if hasattr(item, "tolist") else item for key, item in value.items()}
+    try:
+        return json.loads(json.dumps(plain))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must hold plain JSON values: {error}") from error

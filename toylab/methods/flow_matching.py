@@ -1,0 +1,52 @@
+"""Flow matching: the classical baseline, sampled by an ODE solver."""
+
+from typing import ClassVar, Literal
+
+import equinox as eqx
+import jax
+
+from toylab.methods.base import AbstractMethod, Example, methods
+from toylab.methods.terms import AdaptiveWeight, squared_norm
+from toylab.proxies import AbstractProxy, ProxyInputs
+from toylab.proxies.conditional import Conditional
+from toylab.types import Scalar
+
+
+@methods.register("flow_matching", citation="lipman2023flow")
+class FlowMatching(AbstractMethod):
+    """Regression of u(x_t, t, t) on the conditional velocity (or a proxy); beta plays no part.
+
+    Args:
+        target: regression target; conditional by default. A proxy made of the net itself cannot teach.
+        weight: adaptive weight of each example's loss.
+
+    Raises:
+        ValueError: a target made of the net.
+
+    Source: Lipman et al. 2023, arXiv:2210.02747. Confidence: high.
+    """
+
+    uses_pairs: ClassVar[bool] = False
+    sampler: ClassVar[Literal["average_velocity", "ode"]] = "ode"
+
+    target: AbstractProxy = eqx.field(default_factory=Conditional)
+    weight: AdaptiveWeight = eqx.field(default_factory=AdaptiveWeight)
+
+    def __check_init__(self):
+        if self.target.uses_net:
+            raise ValueError("flow_matching cannot use its own net as target; choices: batch_posterior, conditional, oracle")
+
+    @property
+    def num_reference(self) -> int:
+        """What the target's proxy needs."""
+        return self.target.num_reference
+
+    def pair_loss(self, example: Example, inputs: ProxyInputs, beta: Scalar) -> Scalar:
+        """The same as at r = t: the earlier time is ignored."""
+        return self.equal_loss(example, inputs)
+
+    def equal_loss(self, example: Example, inputs: ProxyInputs) -> Scalar:
+        """|u(x_t, t, t) - v_target|^2, weighted."""
+        x0, eps, _, t, _ = example
+        v_target = jax.lax.stop_gradient(self.target(example.x_t, t, x0, eps, inputs))
+        return self.weight(squared_norm(inputs.net(example.x_t, t, t) - v_target))

@@ -1,0 +1,65 @@
+"""MeanFlow with a free tangent coefficient: vanilla at beta = 0, proxy tangent at beta = 1."""
+
+import equinox as eqx
+import jax
+
+from toylab.methods.base import AbstractMethod, Example, methods
+from toylab.methods.terms import AdaptiveWeight, Anchor, average_velocity_and_derivative, squared_norm
+from toylab.proxies import AbstractProxy, ProxyInputs
+from toylab.proxies.conditional import Conditional
+from toylab.proxies.ema import EMA
+from toylab.types import Scalar
+
+
+@methods.register("meanflow", citation="geng2025meanflow")
+class MeanFlow(AbstractMethod):
+    r"""Average-velocity regression with the tangent (1 - beta) v_cond + beta v_hat.
+
+    pair_loss = w(|u - sg[v_tgt - (t - r) du/dt]|^2), du/dt along (tangent, 0, 1), where v_tgt is the conditional
+    velocity or a proxy. At r = t this is flow matching, u(x_t, t, t) -> v_tgt; a proxy made of the net itself cannot
+    teach there, so those rows keep v_cond.
+
+    Args:
+        tangent: proxy v_hat of the tangent.
+        target: proxy in the place of the regression target; conditional by default.
+        weight: adaptive weight of each example's loss.
+        anchor: small-gap flow matching on every row, or None.
+
+    Source: Geng et al. 2025 (beta = 0); Lu and Wang 2026, arXiv:2605.09235 (any beta, anchor). Confidence: high.
+    """
+
+    tangent: AbstractProxy = eqx.field(default_factory=EMA)
+    target: AbstractProxy = eqx.field(default_factory=Conditional)
+    weight: AdaptiveWeight = eqx.field(default_factory=AdaptiveWeight)
+    anchor: Anchor | None = None
+
+    @property
+    def num_uniforms(self) -> int:
+        """One for the gap of the anchor."""
+        return 0 if self.anchor is None else 1
+
+    @property
+    def num_reference(self) -> int:
+        """As many as the hungrier of the two proxies."""
+        return max(self.tangent.num_reference, self.target.num_reference)
+
+    def pair_loss(self, example: Example, inputs: ProxyInputs, beta: Scalar) -> Scalar:
+        """Regression of u(x_t, r, t) on its own total derivative."""
+        x0, eps, r, t, _ = example
+        v_hat = self.tangent(example.x_t, t, x0, eps, inputs)
+        v_target = self.target(example.x_t, t, x0, eps, inputs)
+        tangent = jax.lax.stop_gradient((1 - beta) * example.v_cond + beta * v_hat)
+        u, du_dt = average_velocity_and_derivative(inputs.net, example.x_t, r, t, tangent)
+        u_target = jax.lax.stop_gradient(v_target - (t - r) * du_dt)
+        return self.weight(squared_norm(u - u_target)) + self._anchor_loss(example, inputs)
+
+    def equal_loss(self, example: Example, inputs: ProxyInputs) -> Scalar:
+        """Flow matching at r = t."""
+        x0, eps, _, t, _ = example
+        target = Conditional() if self.target.uses_net else self.target
+        v_target = jax.lax.stop_gradient(target(example.x_t, t, x0, eps, inputs))
+        u = inputs.net(example.x_t, t, t)
+        return self.weight(squared_norm(u - v_target)) + self._anchor_loss(example, inputs)
+
+    def _anchor_loss(self, example: Example, inputs: ProxyInputs) -> Scalar | float:
+        return 0.0 if self.anchor is None else self.anchor(inputs.net, example)

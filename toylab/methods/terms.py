@@ -1,0 +1,51 @@
+"""Pieces that several objectives share."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from toylab.methods.base import Example
+from toylab.types import Point, Scalar, VelocityNet
+
+
+def average_velocity_and_derivative(
+    net: VelocityNet, x_t: Point, r: Scalar, t: Scalar, tangent: Point
+) -> tuple[Point, Point]:
+    """u(x_t, r, t) and du/dt, its derivative along (tangent, 0, 1), in one forward-mode pass."""
+    return jax.jvp(net, (x_t, r, t), (tangent, jnp.zeros_like(r), jnp.ones_like(t)))
+
+
+def squared_norm(residual: Point) -> Scalar:
+    """|residual|^2, summed over coordinates."""
+    return jnp.sum(residual**2)
+
+
+class AdaptiveWeight(eqx.Module):
+    """loss -> loss / sg(loss + constant)^power: with power 1 heavy examples count less. Power 0 is no weight.
+
+    Source: Geng et al. 2025 (geng2025meanflow), section 4.3.
+    """
+
+    power: float = eqx.field(default=0.0, converter=float)
+    constant: float = eqx.field(default=0.01, converter=float)
+
+    def __call__(self, loss: Scalar) -> Scalar:
+        """The weighted loss."""
+        return loss / jax.lax.stop_gradient((loss + self.constant) ** self.power)
+
+
+class Anchor(eqx.Module):
+    """weight * |u(x_t, t - delta, t) - v_cond|^2 with delta ~ U[low, high]: holds u near the velocity as r -> t.
+
+    Source: Lu and Wang 2026 (lu2026variance), practical estimator at beta = 1.
+    """
+
+    weight: float = eqx.field(default=0.5, converter=float)
+    low: float = eqx.field(default=1e-4, converter=float)
+    high: float = eqx.field(default=1e-2, converter=float)
+
+    def __call__(self, net: VelocityNet, example: Example) -> Scalar:
+        """The anchor's loss; takes the first of the example's uniform numbers."""
+        delta = self.low + (self.high - self.low) * example.uniforms[0]
+        u = net(example.x_t, example.t - delta, example.t)
+        return self.weight * squared_norm(u - example.v_cond)

@@ -1,0 +1,14 @@
+"""The conditional velocity itself: no proxy at all."""
+
+from toylab.paths import conditional_velocity
+from toylab.proxies.base import AbstractProxy, ProxyInputs, proxies
+from toylab.types import Point, Scalar
+
+
+@proxies.register("conditional", citation="geng2025meanflow")
+class Conditional(AbstractProxy):
+    """v_hat = eps - x0: unbiased, with the full noise Sigma(x, t). As tangent it makes every beta vanilla MeanFlow."""
+
+    def __call__(self, x_t: Point, t: Scalar, x0: Point, eps: Point, inputs: ProxyInputs) -> Point:
+        """eps - x0."""
+        return conditional_velocity(x0, eps)

@@ -1,0 +1,17 @@
+"""The moving-average net at r = t."""
+
+from typing import ClassVar
+
+from toylab.proxies.base import AbstractProxy, ProxyInputs, proxies
+from toylab.types import Point, Scalar
+
+
+@proxies.register("ema", citation="lu2026variance")
+class EMA(AbstractProxy):
+    """v_hat = u_EMA(x_t, t, t): deterministic given x_t, biased by what the average has not learned yet."""
+
+    uses_net: ClassVar[bool] = True
+
+    def __call__(self, x_t: Point, t: Scalar, x0: Point, eps: Point, inputs: ProxyInputs) -> Point:
+        """u_EMA(x_t, t, t)."""
+        return inputs.net_ema(x_t, t, t)

@@ -1,0 +1,17 @@
+"""The trained net itself at r = t."""
+
+from typing import ClassVar
+
+from toylab.proxies.base import AbstractProxy, ProxyInputs, proxies
+from toylab.types import Point, Scalar
+
+
+@proxies.register("online", citation="geng2025improved")
+class Online(AbstractProxy):
+    """v_hat = u(x_t, t, t) with the current parameters, no gradient: the head-free tangent of improved MeanFlow."""
+
+    uses_net: ClassVar[bool] = True
+
+    def __call__(self, x_t: Point, t: Scalar, x0: Point, eps: Point, inputs: ProxyInputs) -> Point:
+        """u(x_t, t, t)."""
+        return inputs.net(x_t, t, t)

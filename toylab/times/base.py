@@ -1,0 +1,28 @@
+"""What a time sampler is."""
+
+from abc import abstractmethod
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from toylab.registry import Registry
+from toylab.types import Key
+
+Times = tuple[Float[Array, " n"], Float[Array, " n"]]
+
+
+class AbstractTimeSampler(eqx.Module):
+    """A distribution of ordered pairs 0 <= r <= t <= 1."""
+
+    @abstractmethod
+    def draw(self, key: Key, n: int) -> Times:
+        """``n`` independent pairs (r, t) with r <= t; pure, ``n`` static."""
+
+
+def limit_gap(r: Float[Array, " n"], t: Float[Array, " n"], max_gap: Float[Array, ""]) -> Float[Array, " n"]:
+    """Earlier times raised to t - max_gap where the gap is larger."""
+    return jnp.maximum(r, t - max_gap)
+
+
+time_samplers: Registry[AbstractTimeSampler] = Registry("time sampler", "toylab.times")

@@ -1,0 +1,26 @@
+"""Two sorted uniform times."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from toylab.paths import MIN_TIME
+from toylab.times.base import AbstractTimeSampler, Times, time_samplers
+from toylab.types import Key
+
+
+@time_samplers.register("uniform", citation="lu2026variance")
+class Uniform(AbstractTimeSampler):
+    """r <= t are two independent uniform times on [low, high], sorted."""
+
+    low: float = eqx.field(default=MIN_TIME, converter=float)
+    high: float = eqx.field(default=1 - MIN_TIME, converter=float)
+
+    def __check_init__(self):
+        if not 0 <= self.low < self.high <= 1:
+            raise ValueError(f"uniform times need 0 <= low < high <= 1, got low={self.low}, high={self.high}")
+
+    def draw(self, key: Key, n: int) -> Times:
+        """``n`` sorted pairs."""
+        times = self.low + (self.high - self.low) * jax.random.uniform(key, (n, 2))
+        return jnp.min(times, axis=1), jnp.max(times, axis=1)

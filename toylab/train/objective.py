@@ -1,0 +1,83 @@
+"""The loss of a batch: the one place where examples become rows.
+
+Rows with r = t (plain flow matching: no JVP, no tangent proxy) stand apart from the rest, so that their cost is that of
+flow matching. Their number is fixed, num_equal of batch_size.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from toylab.methods import Example
+from toylab.nets import flat_net
+from toylab.nets.flat import Params
+from toylab.proxies import ProxyInputs
+from toylab.times import limit_gap
+from toylab.train.experiment import Experiment
+from toylab.types import Key, Points, Scalar
+
+
+class Batch(NamedTuple):
+    """Examples with r < t, examples with r = t (leading axes of their own), and shared reference points."""
+
+    pairs: Example
+    equal: Example
+    reference: Points | None
+
+
+def draw_batch(experiment: Experiment, key: Key) -> Batch:
+    """A batch of fresh data, noise and times, a function of ``key`` alone."""
+    key_data, key_eps, key_times, key_uniforms, key_reference = jax.random.split(key, 5)
+    size, num_equal, method = experiment.batch_size, experiment.num_equal, experiment.method
+    x0 = experiment.dataset.draw(key_data, size)
+    eps = jax.random.normal(key_eps, x0.shape, x0.dtype)
+    r, t = experiment.times.draw(key_times, size)
+    r = limit_gap(r, t, experiment.max_gap)
+    uniforms = jax.random.uniform(key_uniforms, (size, method.num_uniforms))
+    rows = Example(x0, eps, r, t, uniforms)
+    equal = jax.tree.map(lambda leaf: leaf[:num_equal], rows._replace(r=t))
+    pairs = jax.tree.map(lambda leaf: leaf[num_equal:], rows)
+    reference = None
+    if method.num_reference:
+        reference = experiment.dataset.draw(key_reference, method.num_reference)
+    return Batch(pairs, equal, reference)
+
+
+def batch_loss(
+    experiment: Experiment, params: Params, params_ema: Params, batch: Batch, progress: Scalar
+) -> Scalar:
+    """Mean loss over the rows; its gradient in ``params`` is what the optimiser sees."""
+    bind = flat_net(experiment.net).bind
+    inputs = ProxyInputs(bind(params), bind(params_ema), experiment.dataset, batch.reference)
+
+    def pair_loss(example: Example) -> Scalar:
+        beta = experiment.coefficient(progress, example.r, example.t)
+        return experiment.method.pair_loss(example, inputs, beta)
+
+    def equal_loss(example: Example) -> Scalar:
+        return experiment.method.equal_loss(example, inputs)
+
+    total = jnp.zeros((), params.dtype)
+    if experiment.num_equal < experiment.batch_size:
+        total += jnp.sum(jax.vmap(pair_loss)(batch.pairs))
+    if experiment.num_equal > 0:
+        total += jnp.sum(jax.vmap(equal_loss)(batch.equal))
+    return total / experiment.batch_size
+
+
+def replica_gradients(
+    experiment: Experiment, params: Params, params_ema: Params, progress: Scalar, keys: Key
+) -> Params:
+    """Gradients of independent batches at fixed parameters, one row for each of ``keys``."""
+
+    def one(key: Key) -> Params:
+        batch = draw_batch(experiment, key)
+        return jax.grad(batch_loss, argnums=1)(experiment, params, params_ema, batch, progress)
+
+    return jax.lax.map(one, keys)
+
+
+def covariance_trace(gradients: Params) -> Scalar:
+    """Tr Cov of a sample of gradients (rows), unbiased: sum_k |g_k - mean|^2 / (K - 1)."""
+    return jnp.sum((gradients - jnp.mean(gradients, axis=0)) ** 2) / (gradients.shape[0] - 1)
