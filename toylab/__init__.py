@@ -1,0 +1,67 @@
+"""toylab: a laboratory for one-step generative models.
+
+>>> import toylab as tl
+>>> tl.available("proxies")
+['batch_posterior', 'conditional', 'ema', 'online', 'oracle']
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from toylab.config import RunConfig
+from toylab.version import __version__
+
+if TYPE_CHECKING:
+    from toylab import diagnostics, metrics
+    from toylab.catalogue import available
+    from toylab.data import dataset
+    from toylab.evaluate import evaluate
+    from toylab.oracles import Oracle, oracle
+    from toylab.presets import preset
+    from toylab.training import Run, TrainingInterrupted, load, train, train_many
+
+__all__ = [
+    "Oracle",
+    "Run",
+    "RunConfig",
+    "TrainingInterrupted",
+    "__version__",
+    "available",
+    "dataset",
+    "diagnostics",
+    "evaluate",
+    "load",
+    "metrics",
+    "oracle",
+    "preset",
+    "train",
+    "train_many",
+]
+
+# Looked up on first use: reading a run folder or printing help should not wait for JAX.
+_HOMES = {
+    "Oracle": "toylab.oracles",
+    "Run": "toylab.training",
+    "TrainingInterrupted": "toylab.training",
+    "available": "toylab.catalogue",
+    "dataset": "toylab.data",
+    "evaluate": "toylab.evaluate",
+    "load": "toylab.training",
+    "oracle": "toylab.oracles",
+    "preset": "toylab.presets",
+    "train": "toylab.training",
+    "train_many": "toylab.training",
+}
+_PACKAGES = ("diagnostics", "metrics")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    if name in _PACKAGES:
+        return importlib.import_module(f"toylab.{name}")
+    raise AttributeError(f"module 'toylab' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -115,10 +115,16 @@ def isotropic_mixture(
     means = np.asarray(means, np.float64)
     if means.ndim != 2 or len(means) == 0:
         raise ValueError(f"means must have shape (k, dim) with k >= 1, got {means.shape}")
-    stds = np.broadcast_to(np.asarray(std, np.float64), (len(means),)) if np.ndim(std) == 0 else np.asarray(std, float)
+    stds = (
+        np.broadcast_to(np.asarray(std, np.float64), (len(means),))
+        if np.ndim(std) == 0
+        else np.asarray(std, float)
+    )
     weights = np.full(len(means), 1 / len(means)) if weights is None else np.asarray(weights, np.float64)
     if stds.shape != (len(means),) or weights.shape != (len(means),):
-        raise ValueError(f"{len(means)} means need as many stds and weights, got {stds.shape} and {weights.shape}")
+        raise ValueError(
+            f"{len(means)} means need as many stds and weights, got {stds.shape} and {weights.shape}"
+        )
     if not np.all(np.isfinite(means)):
         raise ValueError("means must be finite")
     if not (np.all(np.isfinite(stds)) and np.all(stds > 0)):

@@ -14,7 +14,7 @@ from toylab.nets import flat_net
 from toylab.nets.flat import Params
 from toylab.proxies import ProxyInputs
 from toylab.times import limit_gap
-from toylab.train.experiment import Experiment
+from toylab.training.experiment import Experiment
 from toylab.types import Key, Points, Scalar
 
 

@@ -9,8 +9,8 @@ import optax
 from toylab.nets import flat_net
 from toylab.nets.flat import Params
 from toylab.parallel import is_finite
-from toylab.train.experiment import Experiment
-from toylab.train.objective import batch_loss, draw_batch
+from toylab.training.experiment import Experiment
+from toylab.training.objective import batch_loss, draw_batch
 from toylab.types import Key, Scalar
 
 OPTIMIZERS = {

@@ -1,0 +1,177 @@
+"""Train one run or many: progress, interruption, periodic saves, resuming."""
+
+import contextlib
+import signal
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from toylab.config import RunConfig
+from toylab.training.experiment import build_experiment, structure
+from toylab.training.run import Run
+from toylab.training.trainer import Trainer, rhythm
+
+AUTOSAVE_SECONDS = 60.0
+"""At most this much work is lost when a process is killed."""
+
+
+class TrainingInterrupted(KeyboardInterrupt):
+    """Training was interrupted; ``runs`` hold the state so far (saved, where a path was given)."""
+
+    def __init__(self, runs: Sequence[Run]):
+        super().__init__("training interrupted")
+        self.runs = list(runs)
+
+
+def train(
+    config: RunConfig,
+    *,
+    path: str | Path | None = None,
+    resume: Run | None = None,
+    progress: bool | None = None,
+) -> Run:
+    """Train one run.
+
+    Args:
+        config: every setting.
+        path: run folder to save to: at the end, every minute, and when interrupted. Not saved by default.
+        resume: an unfinished run of the same config to continue; the result is bit-identical to an unbroken run.
+        progress: a progress bar on standard error; by default where that is a terminal.
+
+    Raises:
+        ValueError: a bad setting, or a run to resume whose settings differ.
+        TrainingInterrupted: on Ctrl-C, after saving.
+    """
+    if resume is not None and resume.config != config:
+        raise ValueError("the run to resume has other settings than the config")
+    return train_many(
+        [config],
+        paths=None if path is None else [path],
+        resume=None if resume is None else [resume],
+        progress=progress,
+    )[0]
+
+
+def train_many(
+    configs: Sequence[RunConfig],
+    *,
+    paths: Sequence[str | Path] | None = None,
+    resume: Sequence[Run | None] | None = None,
+    progress: bool | None = None,
+) -> list[Run]:
+    """Train many runs: those of one structure as lanes of one compiled ensemble, in the order given.
+
+    Results equal those of training one by one (bit for bit on a CPU). Arguments as `train`, one per config.
+
+    Raises:
+        ValueError: a bad setting, before anything is trained.
+        TrainingInterrupted: on Ctrl-C, after saving; runs that had not begun are missing.
+    """
+    paths = list(paths) if paths is not None else [None] * len(configs)
+    resume = list(resume) if resume is not None else [None] * len(configs)
+    if not len(configs) == len(paths) == len(resume):
+        raise ValueError(f"{len(configs)} configs need as many paths and runs to resume")
+    finished: dict[int, Run] = {}
+    with _interruptible() as interrupted, _progress_bar(configs, resume, progress) as bar:
+        for members in group_by_program(configs, resume):
+            group = _Group(
+                [configs[i] for i in members], [paths[i] for i in members], [resume[i] for i in members]
+            )
+            group.run(bar, interrupted)
+            finished.update(zip(members, group.runs(), strict=True))
+            if interrupted.is_set():
+                raise TrainingInterrupted([finished[i] for i in sorted(finished)])
+    return [finished[i] for i in range(len(configs))]
+
+
+def group_by_program(
+    configs: Sequence[RunConfig], resume: Sequence[Run | None] | None = None
+) -> list[list[int]]:
+    """Indices of configs that can be lanes of one trainer, in order of first appearance."""
+    groups: dict[object, list[int]] = {}
+    for index, config in enumerate(configs):
+        run = resume[index] if resume is not None else None
+        start = run.step if run is not None else 0
+        key = (structure(build_experiment(config)), rhythm(config), start)
+        groups.setdefault(key, []).append(index)
+    return list(groups.values())
+
+
+class _Group:
+    """Lanes of one trainer, where they are saved, and the loop over them."""
+
+    def __init__(self, configs, paths, resume):
+        self._paths = paths
+        started = [run for run in resume if run is not None]
+        states = [run.state for run in started] if len(started) == len(configs) else None
+        histories = [run.history for run in started] if states else None
+        self._trainer = Trainer(configs, states, histories)
+
+    def run(self, bar: tqdm, interrupted: threading.Event) -> None:
+        """Train to the end or until interrupted; save on the way and at the end."""
+        trainer, saved_at = self._trainer, time.monotonic()
+        while not trainer.done and not interrupted.is_set():
+            taken = trainer.advance(trainer.log_interval)
+            bar.update(taken * len(trainer.configs))
+            if time.monotonic() - saved_at > AUTOSAVE_SECONDS and any(self._paths):
+                self._save()
+                saved_at = time.monotonic()
+        self._warn_of_divergence()
+        self._save()
+
+    def runs(self) -> list[Run]:
+        """The lanes as runs."""
+        trainer = self._trainer
+        states = trainer.ensemble.states()
+        return [
+            Run(config, state, trainer.history(lane), Path(path) if path is not None else None)
+            for lane, (config, state, path) in enumerate(zip(trainer.configs, states, self._paths, strict=True))
+        ]
+
+    def _save(self) -> None:
+        for run in self.runs():
+            if run.path is not None:
+                run.save(run.path)
+
+    def _warn_of_divergence(self) -> None:
+        for config, step in zip(self._trainer.configs, self._trainer.ensemble.diverged_at(), strict=True):
+            if step >= 0:
+                warnings.warn(
+                    f"{config.dataset} with beta={config.beta:g}, learning_rate={config.learning_rate:g}, "
+                    f"seed={config.seed} diverged at step {step}; its last finite state is kept",
+                    RuntimeWarning,
+                    stacklevel=4,
+                )
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C sets, so that a stretch of steps ends cleanly; the second one raises."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+
+    def handle(signum, frame):
+        if event.is_set():
+            raise KeyboardInterrupt
+        event.set()
+
+    previous = {name: signal.signal(name, handle) for name in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield event
+    finally:
+        for name, handler in previous.items():
+            signal.signal(name, handler)
+
+
+def _progress_bar(configs: Sequence[RunConfig], resume: Sequence[Run | None], progress: bool | None) -> tqdm:
+    total = sum(config.steps for config in configs)
+    done = sum(run.step for run in resume if run is not None)
+    shown = sys.stderr.isatty() if progress is None else progress
+    return tqdm(total=total, initial=done, disable=not shown, unit="step", smoothing=0.1, leave=True)
