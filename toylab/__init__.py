@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from toylab import diagnostics, metrics
     from toylab.catalogue import available
     from toylab.data import dataset
-    from toylab.evaluate import evaluate
+    from toylab.evaluation import evaluate
     from toylab.oracles import Oracle, oracle
     from toylab.presets import preset
     from toylab.training import Run, TrainingInterrupted, load, train, train_many
@@ -45,7 +45,7 @@ _HOMES = {
     "TrainingInterrupted": "toylab.training",
     "available": "toylab.catalogue",
     "dataset": "toylab.data",
-    "evaluate": "toylab.evaluate",
+    "evaluate": "toylab.evaluation",
     "load": "toylab.training",
     "oracle": "toylab.oracles",
     "preset": "toylab.presets",

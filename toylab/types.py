@@ -4,19 +4,25 @@ Everything below the training step speaks of ONE example: a point of shape ``(di
 from data (t = 0) to noise (t = 1), and a pair of times is ordered r <= t.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from jaxtyping import Array, Float, PRNGKeyArray
+import jax
+import numpy as np
+from jaxtyping import Float, Int, Key, UInt32
 
-Point = Float[Array, " dim"]
-Points = Float[Array, "n dim"]
-Scalar = Float[Array, ""]
-Matrix = Float[Array, "dim dim"]
-Key = PRNGKeyArray
+AnyArray = jax.Array | np.ndarray
 
-__all__ = ["Key", "Matrix", "Point", "Points", "Scalar", "VelocityNet"]
+Point = Float[AnyArray, " dim"]
+Points = Float[AnyArray, "n dim"]
+Scalar = Float[AnyArray, ""]
+Count = Int[AnyArray, ""]
+Matrix = Float[AnyArray, "dim dim"]
+PRNGKey = Key[jax.Array, "..."] | UInt32[jax.Array, "..."]
+
+__all__ = ["AnyArray", "Count", "Matrix", "PRNGKey", "Point", "Points", "Scalar", "VelocityNet"]
 
 
+@runtime_checkable
 class VelocityNet(Protocol):
     """An average velocity u(x, r, t): the mean of the velocity along the path from time t down to time r."""
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from toylab.registry import Registry
-from toylab.types import Key, Matrix, Point, Points, Scalar
+from toylab.types import PRNGKey, Matrix, Point, Points, Scalar
 
 
 class Moments(NamedTuple):
@@ -41,7 +41,7 @@ class AbstractDataset(eqx.Module):
         """Dimension of a data point."""
 
     @abstractmethod
-    def draw(self, key: Key, n: int) -> Points:
+    def draw(self, key: PRNGKey, n: int) -> Points:
         """``n`` independent data points; pure and usable inside jit (``n`` static)."""
 
     @abstractmethod
@@ -72,7 +72,7 @@ class AbstractDataset(eqx.Module):
 
 
 @eqx.filter_jit
-def _draw(dataset: AbstractDataset, key: Key, n: int) -> Points:
+def _draw(dataset: AbstractDataset, key: PRNGKey, n: int) -> Points:
     return dataset.draw(key, n)
 
 

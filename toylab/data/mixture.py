@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from toylab.data.base import AbstractDataset, Modes, Moments
-from toylab.types import Key, Matrix, Point, Points, Scalar
+from toylab.types import PRNGKey, Matrix, Point, Points, Scalar
 
 
 class GaussianMixture(AbstractDataset):
@@ -38,7 +38,7 @@ class GaussianMixture(AbstractDataset):
         """Dimension of a data point."""
         return self.means.shape[-1]
 
-    def draw(self, key: Key, n: int) -> Points:
+    def draw(self, key: PRNGKey, n: int) -> Points:
         """``n`` points: a component by its weight, then Gaussian noise along that component's axes."""
         key_component, key_noise = jax.random.split(key)
         component = jax.random.categorical(key_component, jnp.asarray(self.log_weights), shape=(n,))

@@ -6,22 +6,24 @@ dozen small ones, and a checkpoint or a gradient covariance is a plain vector.
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
-from toylab.types import Key, VelocityNet
+from toylab.types import AnyArray, PRNGKey, VelocityNet
 
-Params = Float[Array, " p"]
+Params = Float[AnyArray, " p"]
+Gradients = Float[AnyArray, "batches p"]
 
 
+@runtime_checkable
 class NetSpec(Protocol):
     """A hashable description that can build a net."""
 
-    def build(self, key: Key) -> eqx.Module:
+    def build(self, key: PRNGKey) -> eqx.Module:
         """A freshly initialised net."""
         ...
 
@@ -29,7 +31,7 @@ class NetSpec(Protocol):
 class FlatNet(NamedTuple):
     """``init(key) -> params``, ``bind(params) -> u(x, r, t)`` and the number of parameters."""
 
-    init: Callable[[Key], Params]
+    init: Callable[[PRNGKey], Params]
     bind: Callable[[Params], VelocityNet]
     num_params: int
 
@@ -41,7 +43,7 @@ def flat_net(spec: NetSpec) -> FlatNet:
     leaves, treedef = jax.tree.flatten(arrays)
     sizes = [leaf.size for leaf in leaves]
 
-    def init(key: Key) -> Params:
+    def init(key: PRNGKey) -> Params:
         return ravel_pytree(eqx.filter(spec.build(key), eqx.is_array))[0]
 
     def bind(params: Params) -> VelocityNet:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from toylab.nets.embed import sinusoidal_embedding
-from toylab.types import Key, Point, Scalar
+from toylab.types import PRNGKey, Point, Scalar
 
 ACTIVATIONS: dict[str, Callable] = {
     "gelu": jax.nn.gelu,
@@ -30,7 +30,7 @@ class MLPSpec:
     embed_scale: float = 1.0
     output_scale: float = 1e-2
 
-    def build(self, key: Key) -> "MLP":
+    def build(self, key: PRNGKey) -> "MLP":
         """A freshly initialised net."""
         return MLP(self, key)
 
@@ -47,7 +47,7 @@ class MLP(eqx.Module):
     layers: list[eqx.nn.Linear]
     spec: MLPSpec = eqx.field(static=True)
 
-    def __init__(self, spec: MLPSpec, key: Key):
+    def __init__(self, spec: MLPSpec, key: PRNGKey):
         sizes = [spec.dim + 2 * spec.embed_dim, *[spec.width] * spec.depth, spec.dim]
         scales = [1.0] * spec.depth + [spec.output_scale]
         keys = jax.random.split(key, len(scales))
@@ -65,7 +65,7 @@ class MLP(eqx.Module):
         return self.layers[-1](hidden)
 
 
-def _linear(key: Key, fan_in: int, fan_out: int, scale: float) -> eqx.nn.Linear:
+def _linear(key: PRNGKey, fan_in: int, fan_out: int, scale: float) -> eqx.nn.Linear:
     layer = eqx.nn.Linear(fan_in, fan_out, key=key)
     weight = scale * jax.random.normal(key, (fan_out, fan_in)) / jnp.sqrt(fan_in)
     return eqx.tree_at(lambda node: (node.weight, node.bias), layer, (weight, jnp.zeros(fan_out)))

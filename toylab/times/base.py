@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from toylab.registry import Registry
-from toylab.types import Key
+from toylab.types import PRNGKey
 
 Times = tuple[Float[Array, " n"], Float[Array, " n"]]
 
@@ -16,7 +16,7 @@ class AbstractTimeSampler(eqx.Module):
     """A distribution of ordered pairs 0 <= r <= t <= 1."""
 
     @abstractmethod
-    def draw(self, key: Key, n: int) -> Times:
+    def draw(self, key: PRNGKey, n: int) -> Times:
         """``n`` independent pairs (r, t) with r <= t; pure, ``n`` static."""
 
 

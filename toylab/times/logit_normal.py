@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from toylab.paths import MIN_TIME
 from toylab.times.base import AbstractTimeSampler, Times, time_samplers
-from toylab.types import Key
+from toylab.types import PRNGKey
 
 
 @time_samplers.register("logit_normal", citation="geng2025meanflow")
@@ -20,7 +20,7 @@ class LogitNormal(AbstractTimeSampler):
         if not self.std > 0:
             raise ValueError(f"logit_normal needs std > 0, got {self.std}")
 
-    def draw(self, key: Key, n: int) -> Times:
+    def draw(self, key: PRNGKey, n: int) -> Times:
         """``n`` sorted pairs."""
         times = jax.nn.sigmoid(self.mean + self.std * jax.random.normal(key, (n, 2)))
         times = jnp.clip(times, MIN_TIME, 1 - MIN_TIME)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from toylab.paths import MIN_TIME
 from toylab.times.base import AbstractTimeSampler, Times, time_samplers
-from toylab.types import Key
+from toylab.types import PRNGKey
 
 
 @time_samplers.register("uniform", citation="lu2026variance")
@@ -20,7 +20,7 @@ class Uniform(AbstractTimeSampler):
         if not 0 <= self.low < self.high <= 1:
             raise ValueError(f"uniform times need 0 <= low < high <= 1, got low={self.low}, high={self.high}")
 
-    def draw(self, key: Key, n: int) -> Times:
+    def draw(self, key: PRNGKey, n: int) -> Times:
         """``n`` sorted pairs."""
         times = self.low + (self.high - self.low) * jax.random.uniform(key, (n, 2))
         return jnp.min(times, axis=1), jnp.max(times, axis=1)

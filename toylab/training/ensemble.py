@@ -15,7 +15,7 @@ from toylab.sampling import SAMPLERS
 from toylab.training.experiment import Experiment, stack, structure
 from toylab.training.objective import covariance_trace, replica_gradients
 from toylab.training.step import TrainState, Window, init_state, lane_keys, progress_of, train_lane
-from toylab.types import Key
+from toylab.types import PRNGKey
 
 LIVE_SETTINGS = {
     "beta": lambda experiment: experiment.coefficient.beta,
@@ -116,7 +116,7 @@ def _sampler(n: int, nfe: int):
     return sample
 
 
-def draw_samples(experiment: Experiment, params, key: Key, n: int, nfe: int) -> Float[Array, "n dim"]:
+def draw_samples(experiment: Experiment, params, key: PRNGKey, n: int, nfe: int) -> Float[Array, "n dim"]:
     """``n`` samples from Gaussian noise in ``nfe`` network evaluations each."""
     net = flat_net(experiment.net).bind(params)
     trajectory = SAMPLERS[experiment.method.sampler]

@@ -11,11 +11,11 @@ import jax.numpy as jnp
 
 from toylab.methods import Example
 from toylab.nets import flat_net
-from toylab.nets.flat import Params
+from toylab.nets.flat import Gradients, Params
 from toylab.proxies import ProxyInputs
 from toylab.times import limit_gap
 from toylab.training.experiment import Experiment
-from toylab.types import Key, Points, Scalar
+from toylab.types import PRNGKey, Points, Scalar
 
 
 class Batch(NamedTuple):
@@ -26,7 +26,7 @@ class Batch(NamedTuple):
     reference: Points | None
 
 
-def draw_batch(experiment: Experiment, key: Key) -> Batch:
+def draw_batch(experiment: Experiment, key: PRNGKey) -> Batch:
     """A batch of fresh data, noise and times, a function of ``key`` alone."""
     key_data, key_eps, key_times, key_uniforms, key_reference = jax.random.split(key, 5)
     size, num_equal, method = experiment.batch_size, experiment.num_equal, experiment.method
@@ -67,17 +67,17 @@ def batch_loss(
 
 
 def replica_gradients(
-    experiment: Experiment, params: Params, params_ema: Params, progress: Scalar, keys: Key
-) -> Params:
+    experiment: Experiment, params: Params, params_ema: Params, progress: Scalar, keys: PRNGKey
+) -> Gradients:
     """Gradients of independent batches at fixed parameters, one row for each of ``keys``."""
 
-    def one(key: Key) -> Params:
+    def one(key: PRNGKey) -> Params:
         batch = draw_batch(experiment, key)
         return jax.grad(batch_loss, argnums=1)(experiment, params, params_ema, batch, progress)
 
     return jax.lax.map(one, keys)
 
 
-def covariance_trace(gradients: Params) -> Scalar:
+def covariance_trace(gradients: Gradients) -> Scalar:
     """Tr Cov of a sample of gradients (rows), unbiased: sum_k |g_k - mean|^2 / (K - 1)."""
     return jnp.sum((gradients - jnp.mean(gradients, axis=0)) ** 2) / (gradients.shape[0] - 1)

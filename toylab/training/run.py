@@ -16,7 +16,7 @@ from toylab.nets import flat_net
 from toylab.training.ensemble import draw_samples
 from toylab.training.experiment import Experiment, build_experiment
 from toylab.training.step import TrainState, init_state
-from toylab.types import Key, VelocityNet
+from toylab.types import PRNGKey, VelocityNet
 
 SAVED_SAMPLES = 4096
 """One-step samples, and as many data points, that a run folder holds."""
@@ -129,5 +129,5 @@ def load(path: str | Path) -> Run:
 
 
 @partial(jax.jit, static_argnames=("n", "nfe"))
-def _draw(experiment: Experiment, params: Array, key: Key, n: int, nfe: int) -> Float[Array, "n dim"]:
+def _draw(experiment: Experiment, params: Array, key: PRNGKey, n: int, nfe: int) -> Float[Array, "n dim"]:
     return draw_samples(experiment, params, key, n, nfe)

@@ -11,7 +11,7 @@ from toylab.nets.flat import Params
 from toylab.parallel import is_finite
 from toylab.training.experiment import Experiment
 from toylab.training.objective import batch_loss, draw_batch
-from toylab.types import Key, Scalar
+from toylab.types import Count, PRNGKey, Scalar
 
 OPTIMIZERS = {
     "adam": optax.scale_by_adam(),
@@ -37,13 +37,13 @@ class TrainState(NamedTuple):
     params: Params
     params_ema: Params
     opt_state: optax.OptState
-    step: Scalar
-    diverged_at: Scalar
+    step: Count
+    diverged_at: Count
     """The step whose loss or gradient was not finite, or -1. Such a lane stands still at its last finite state."""
     window: Window
 
 
-def lane_keys(experiment: Experiment) -> tuple[Key, Key, Key]:
+def lane_keys(experiment: Experiment) -> tuple[PRNGKey, PRNGKey, PRNGKey]:
     """Keys of the initial parameters, of the training batches and of diagnostics, all from the seed."""
     init, batches, diagnostics = jax.random.split(jax.random.key(experiment.seed), 3)
     return init, batches, diagnostics
@@ -63,7 +63,7 @@ def init_state(experiment: Experiment) -> TrainState:
     )
 
 
-def progress_of(experiment: Experiment, step: Scalar) -> Scalar:
+def progress_of(experiment: Experiment, step: Count) -> Scalar:
     """Share of training done, in [0, 1]."""
     return jnp.minimum(step / experiment.steps, 1.0).astype(jnp.float32)
 
@@ -76,7 +76,7 @@ def learning_rate_of(experiment: Experiment, progress: Scalar) -> Scalar:
     return experiment.learning_rate * (FINAL_LEARNING_RATE + (1 - FINAL_LEARNING_RATE) * cosine)
 
 
-def train_step(experiment: Experiment, state: TrainState, key: Key) -> TrainState:
+def train_step(experiment: Experiment, state: TrainState, key: PRNGKey) -> TrainState:
     """One optimiser step on a fresh batch; a non-finite loss or gradient marks the lane and changes nothing else."""
     progress = progress_of(experiment, state.step)
     batch = draw_batch(experiment, key)
@@ -103,7 +103,7 @@ def train_step(experiment: Experiment, state: TrainState, key: Key) -> TrainStat
     return jax.tree.map(lambda new, old: jnp.where(healthy, new, old), updated, stopped)
 
 
-def train_lane(experiment: Experiment, state: TrainState, num_steps: Scalar) -> TrainState:
+def train_lane(experiment: Experiment, state: TrainState, num_steps: Count) -> TrainState:
     """At most ``num_steps`` further steps, fewer where the run ends or diverges.
 
     The random numbers of a step depend on the seed and its index alone, and the number of steps is traced: neither the

@@ -105,8 +105,8 @@ class Trainer:
             if diverged_at[lane] >= 0:
                 continue
             experiment, reference = self.ensemble.experiment(lane), self._references[lane]
-            progress = progress_of(experiment, np.int32(self.step))
-            widest_gap = (np.float32(0), np.float32(1))
+            progress = progress_of(experiment, np.asarray(self.step))
+            widest_gap = (np.zeros(()), np.ones(()))
             self._rows[lane].append(
                 {
                     "step": self.step,

@@ -1,0 +1,46 @@
+"""What there is: every family of named things in one place."""
+
+from toylab.coefficients import coefficients
+from toylab.data import datasets
+from toylab.methods import methods
+from toylab.metrics import metrics
+from toylab.presets import PRESETS
+from toylab.proxies import proxies
+from toylab.registry import Registry
+from toylab.times import time_samplers
+
+REGISTRIES: dict[str, Registry] = {
+    "datasets": datasets,
+    "methods": methods,
+    "proxies": proxies,
+    "coefficients": coefficients,
+    "time_samplers": time_samplers,
+    "metrics": metrics,
+}
+"""Families that live in registries."""
+
+KINDS = (*REGISTRIES, "presets")
+"""Every kind that `available` and `describe` know."""
+
+
+def describe(kind: str) -> dict[str, str]:
+    """Name -> one line about it, sorted by name.
+
+    Raises:
+        ValueError: no such kind; the message names the choices.
+    """
+    if kind == "presets":
+        return {name: PRESETS[name].summary for name in sorted(PRESETS)}
+    if kind not in REGISTRIES:
+        raise ValueError(f"unknown kind {kind!r}; choices: {', '.join(KINDS)}")
+    registry = REGISTRIES[kind]
+    return {name: registry.entry(name).summary for name in registry.names()}
+
+
+def available(kind: str) -> list[str]:
+    """Sorted names of one kind: datasets, methods, proxies, coefficients, time_samplers, metrics or presets.
+
+    Raises:
+        ValueError: no such kind; the message names the choices.
+    """
+    return list(describe(kind))

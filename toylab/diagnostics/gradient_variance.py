@@ -1,0 +1,84 @@
+"""Variance of the mini-batch gradient at fixed parameters, as a function of beta."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+from jaxtyping import Array, Float
+
+from toylab.training import Run
+from toylab.training.ensemble import LIVE_SETTINGS
+from toylab.training.experiment import Experiment
+from toylab.training.objective import replica_gradients
+from toylab.training.step import TrainState, lane_keys, progress_of
+
+NUM_BOOTSTRAP = 1000
+CONFIDENCE = 0.95
+
+
+def gradient_variance(
+    run: Run, betas: Sequence[float] = (0.0, 0.5, 1.0), num_batches: int = 64, seed: int = 0
+) -> pd.DataFrame:
+    r"""Tr Cov of the batch gradient over ``num_batches`` independent batches, for several betas.
+
+    trace = sum_k |g_k - mean(g)|^2 / (K - 1) at the run's parameters. All betas see the same batches, so that their
+    differences are sharper than their intervals. The interval is a 95% percentile bootstrap over batches, with the
+    Gram matrix of the gradients in the place of the gradients.
+
+    Args:
+        run: a trained run.
+        betas: coefficients, any finite reals.
+        num_batches: K, at least 2. An interval from fewer than about 16 is very wide.
+        seed: of the batches.
+
+    Returns:
+        columns beta, trace, low, high, relative (trace / |mean gradient|^2, unbiased denominator, NaN where the mean
+        cannot be told from zero).
+
+    Raises:
+        ValueError: fewer than two batches, no beta, or a beta that is not finite.
+    """
+    if num_batches < 2:
+        raise ValueError(f"num_batches must be at least 2, got {num_batches}")
+    if not len(betas) or not np.all(np.isfinite(betas)):
+        raise ValueError(f"betas must be finite numbers, at least one, got {list(betas)}")
+    rows = []
+    for beta in betas:
+        gradients = np.asarray(_gradients(run.experiment, run.state, float(beta), seed, num_batches), np.float64)
+        rows.append({"beta": float(beta), **_summary(gradients @ gradients.T)})
+    return pd.DataFrame(rows)
+
+
+@partial(jax.jit, static_argnames="num_batches")
+def _gradients(
+    experiment: Experiment, state: TrainState, beta: Array, seed: Array, num_batches: int
+) -> Float[Array, "batches p"]:
+    experiment = eqx.tree_at(LIVE_SETTINGS["beta"], experiment, beta)
+    key = jax.random.fold_in(lane_keys(experiment)[2], seed)
+    params, params_ema = jnp.asarray(state.params), jnp.asarray(state.params_ema)
+    progress = progress_of(experiment, state.step)
+    return replica_gradients(experiment, params, params_ema, progress, jax.random.split(key, num_batches))
+
+
+def _summary(gram: Float[np.ndarray, "k k"]) -> dict[str, float]:
+    """Trace with its interval, from the inner products of the gradients."""
+    count = len(gram)
+    rng = np.random.default_rng(0)
+    weights = rng.multinomial(count, np.full(count, 1 / count), size=NUM_BOOTSTRAP) / count
+    # A resample of k points has k - 1 degrees of freedom, and distinct points fewer still: rescaled to be unbiased.
+    traces = _weighted_trace(weights, gram) * (count / (count - 1)) ** 2
+    tail = 100 * (1 - CONFIDENCE) / 2
+    low, high = np.percentile(traces, [tail, 100 - tail])
+    trace = float(_weighted_trace(np.full((1, count), 1 / count), gram)[0] * count / (count - 1))
+    mean_squared = gram.mean() - trace / count
+    relative = trace / mean_squared if mean_squared > 0 else np.nan
+    return {"trace": trace, "low": float(low), "high": float(high), "relative": float(relative)}
+
+
+def _weighted_trace(weights: Float[np.ndarray, "b k"], gram: Float[np.ndarray, "k k"]) -> Float[np.ndarray, " b"]:
+    """sum_k w_k |g_k|^2 - |sum_k w_k g_k|^2 for each row of weights."""
+    return weights @ np.diag(gram) - np.einsum("bi,ij,bj->b", weights, gram, weights)
