@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from toylab.registry import Registry
-from toylab.types import PRNGKey, Matrix, Point, Points, Scalar
+from toylab.types import Matrix, Point, Points, PRNGKey, Scalar
 
 
 class Moments(NamedTuple):
@@ -20,7 +20,7 @@ class Moments(NamedTuple):
 
 
 class Modes(NamedTuple):
-    """The modes of a mixture, for coverage and balance: centres, the standard deviation around each, and weights."""
+    """The modes of a mixture, for coverage and balance: centres, standard deviations, and weights."""
 
     centres: Float[np.ndarray, "k dim"]
     stds: Float[np.ndarray, " k"]
@@ -31,8 +31,8 @@ class AbstractDataset(eqx.Module):
     r"""A distribution of data x0 in R^dim, exact enough to be its own oracle.
 
     With x_t = (1-t) x0 + t eps and v_cond = eps - x0, a dataset knows the conditional mean
-    v(x, t) = E[v_cond | x_t = x] and covariance Sigma(x, t) = Cov[v_cond | x_t = x]. All arrays are pytree leaves, so
-    datasets of one structure can be lanes of one compiled ensemble.
+    v(x, t) = E[v_cond | x_t = x] and covariance Sigma(x, t) = Cov[v_cond | x_t = x]. All arrays are pytree
+    leaves, so datasets of one structure can be lanes of one compiled ensemble.
     """
 
     @property
@@ -46,7 +46,7 @@ class AbstractDataset(eqx.Module):
 
     @abstractmethod
     def velocity_moments(self, x: Point, t: Scalar) -> tuple[Point, Matrix]:
-        """Mean v(x, t) and covariance Sigma(x, t) of the conditional velocity given x_t = x, for t in [1e-4, 1]."""
+        """Mean v(x, t) and covariance Sigma(x, t) of v_cond given x_t = x, for t in [1e-4, 1]."""
 
     @abstractmethod
     def moments(self) -> Moments:

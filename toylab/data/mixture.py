@@ -7,13 +7,13 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from toylab.data.base import AbstractDataset, Modes, Moments
-from toylab.types import PRNGKey, Matrix, Point, Points, Scalar
+from toylab.types import Matrix, Point, Points, PRNGKey, Scalar
 
 
 class GaussianMixture(AbstractDataset):
     r"""sum_k pi_k N(mu_k, S_k) with S_k = R_k diag(s_k^2) R_k^T (R_k = I where ``bases`` is None).
 
-    Given x_t = x and component k the conditional velocity is Gaussian. With a = 1 - t and S_t = a^2 S_k + t^2 I,
+    Given x_t = x and component k v_cond is Gaussian. With a = 1 - t and S_t = a^2 S_k + t^2 I,
 
         v_k = -mu_k + (t I - a S_k) S_t^{-1} (x - a mu_k),    Cov[v_cond | x, k] = S_k S_t^{-1},
 
@@ -41,7 +41,10 @@ class GaussianMixture(AbstractDataset):
     def draw(self, key: PRNGKey, n: int) -> Points:
         """``n`` points: a component by its weight, then Gaussian noise along that component's axes."""
         key_component, key_noise = jax.random.split(key)
-        component = jax.random.categorical(key_component, jnp.asarray(self.log_weights), shape=(n,))
+        # One uniform number per point; a Gumbel draw would need as many as there are components.
+        cumulative = jnp.cumsum(jnp.exp(jnp.asarray(self.log_weights)))[:-1]
+        method = "compare_all" if len(cumulative) < 256 else "scan"
+        component = jnp.searchsorted(cumulative, jax.random.uniform(key_component, (n,)), method=method)
         noise = jnp.asarray(self.scales)[component] * jax.random.normal(key_noise, (n, self.dim))
         if self.bases is not None:
             noise = jnp.einsum("nij,nj->ni", jnp.asarray(self.bases)[component], noise)
@@ -110,7 +113,7 @@ def isotropic_mixture(
     """A mixture of round Gaussians with the given standard deviation(s) and weights (equal by default).
 
     Raises:
-        ValueError: shapes that do not agree, a non-finite mean, a std that is not positive, a negative weight.
+        ValueError: shapes that do not agree, a non-finite mean, a std or weight that is not positive.
     """
     means = np.asarray(means, np.float64)
     if means.ndim != 2 or len(means) == 0:
