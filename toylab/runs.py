@@ -1,0 +1,324 @@
+"""A run folder: written whole or not at all, and checked before it is believed. No jax, no pickle.
+
+config.json         schema version, every setting, package versions, git hash if any
+history.csv         one row per recorded step
+samples.npz         generated (n, dim) and reference (m, dim)
+checkpoint/         parameters, written and read by others; may be absent
+environment.json    machine, versions, date
+"""
+
+import csv
+import importlib.metadata
+import io
+import json
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from numpy.typing import ArrayLike
+
+from toylab.atomic import atomic_folder, is_temporary, json_text, locate_folder, target_of_aside
+from toylab.safe_npz import one_line, read_arrays, read_bytes
+
+SCHEMA = 1
+CONFIG, HISTORY, SAMPLES, ENVIRONMENT, CHECKPOINT = (
+    "config.json",
+    "history.csv",
+    "samples.npz",
+    "environment.json",
+    "checkpoint",
+)
+MAX_JSON_BYTES = 2**20
+MAX_HISTORY_BYTES = MAX_SAMPLES_BYTES = 64 * 2**20
+PACKAGES = (
+    "toylab", "jax", "jaxlib", "equinox", "optax", "diffrax", "orbax-checkpoint",
+    "numpy", "scipy", "pandas", "pot",
+)  # fmt: skip
+
+
+class RunFolderError(ValueError):
+    """A run folder that cannot be believed; one line that names the file and what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The checked content of a run folder.
+
+    Args:
+        path: of the folder.
+        config: the settings of the run.
+        history: indexed by step (strictly increasing), every column float64; NaN where a value was not taken.
+        generated: samples of the model (n, dim).
+        reference: data points (m, dim).
+        environment: machine, versions, date; as ``environment`` collects it.
+        checkpoint: the folder of the parameters, or None where there is none.
+    """
+
+    path: Path
+    config: dict[str, Any]
+    history: pd.DataFrame
+    generated: Float[np.ndarray, "n dim"]
+    reference: Float[np.ndarray, "m dim"]
+    environment: dict[str, Any]
+    checkpoint: Path | None
+
+
+def write_run(
+    path: str | os.PathLike,
+    *,
+    config: Mapping[str, Any],
+    history: pd.DataFrame,
+    generated: ArrayLike,
+    reference: ArrayLike,
+    environment: Mapping[str, Any],
+    write_checkpoint: Callable[[Path], None] | None = None,
+) -> Path:
+    """Write a run folder in one piece; a run that is already there is replaced, and kept if anything fails.
+
+    Args:
+        path: the folder; absent, empty or a run.
+        config: the settings, as JSON.
+        history: numeric columns, indexed by step (whole numbers >= 0, strictly increasing).
+        generated: samples (n, dim), finite.
+        reference: data points (m, dim), finite.
+        environment: as ``environment()`` collects it; its ``versions`` and ``git`` go into config.json too.
+        write_checkpoint: is given the path of a folder that does not exist yet, and makes it.
+
+    Returns:
+        The absolute path of the folder.
+
+    Raises:
+        FileExistsError: ``path`` is a file, or a folder with something else in it.
+        ValueError: content that ``read_run`` would refuse.
+        OSError: the disk refuses.
+    """
+    path = Path(path).resolve()
+    _refuse_foreign(path)
+    header = {"schema": SCHEMA, "settings": dict(config)}
+    header |= {"versions": environment.get("versions", {}), "git": environment.get("git")}
+    with atomic_folder(path) as new:
+        (new / HISTORY).write_text(_history_text(history), encoding="utf-8", newline="\n")
+        (new / SAMPLES).write_bytes(_samples_bytes(generated, reference))
+        (new / ENVIRONMENT).write_text(_json_or_error(ENVIRONMENT, dict(environment)), encoding="utf-8")
+        if write_checkpoint is not None:
+            write_checkpoint(new / CHECKPOINT)
+            if not (new / CHECKPOINT).is_dir():
+                raise ValueError("write_checkpoint made no folder")
+        (new / CONFIG).write_text(_json_or_error(CONFIG, header), encoding="utf-8")
+        # What is written must be readable: otherwise the old run stays.
+        try:
+            _read_folder(new)
+        except RunFolderError as error:
+            raise ValueError(str(error).replace(str(new), str(path))) from None
+    return path
+
+
+def read_run(path: str | os.PathLike) -> RunFolder:
+    """Read and check a run folder; one that a crash left half replaced is read from where it was moved aside.
+
+    Raises:
+        RunFolderError: not a run folder, or a file in it is missing, too large, damaged or of another kind.
+    """
+    for _ in range(5):
+        folder = locate_folder(path)
+        before = _identity(folder)
+        try:
+            run = _read_folder(folder)
+        except RunFolderError:
+            if _identity(folder) == before:
+                raise
+            continue
+        if _identity(folder) == before:
+            return run
+    raise RunFolderError(f"{path}: is being replaced all the time")
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """Tells a folder from the one that takes its place: files of both must not be mixed."""
+    try:
+        stat = folder.stat()
+    except OSError:
+        return None
+    return stat.st_dev, stat.st_ino
+
+
+def _read_folder(folder: Path) -> RunFolder:
+    if not (folder / CONFIG).is_file():
+        raise RunFolderError(f"{folder}: not a run folder (it has no {CONFIG})")
+    config = _read_config(folder)
+    history = _checked(folder, HISTORY, _read_history)
+    samples = _checked(folder, SAMPLES, _read_samples)
+    environment = _checked(folder, ENVIRONMENT, _read_json)
+    checkpoint = folder / CHECKPOINT
+    return RunFolder(
+        path=folder,
+        config=config["settings"],
+        history=history,
+        generated=samples["generated"],
+        reference=samples["reference"],
+        environment=environment,
+        checkpoint=checkpoint if checkpoint.is_dir() else None,
+    )
+
+
+def is_run(path: str | os.PathLike) -> bool:
+    """Whether ``path`` is a run folder: whether it has a config.json. ``read_run`` looks closer."""
+    return (locate_folder(path) / CONFIG).is_file()
+
+
+def list_runs(root: str | os.PathLike) -> list[Path]:
+    """Every run folder at or below ``root``, sorted; folders in the middle of being written are left out.
+
+    Raises:
+        FileNotFoundError: no such folder.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise FileNotFoundError(f"{root}: no such folder")
+    return sorted(set(_walk(root)))
+
+
+def environment(folder: str | os.PathLike = ".") -> dict[str, Any]:
+    """Where and with what a run was made: Python, platform, CPUs, versions, git hash of ``folder``, date."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "num_cpus": os.cpu_count(),
+        "versions": {name: version for name in PACKAGES if (version := _version(name))},
+        "git": _git_hash(Path(folder)),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    if (folder / CONFIG).is_file():
+        yield folder
+        return
+    for entry in folder.iterdir():
+        if entry.is_symlink() or not entry.is_dir():
+            continue
+        target = target_of_aside(entry)
+        if target is not None and not target.exists() and is_run(target):
+            yield target
+        elif not is_temporary(entry.name):
+            yield from _walk(entry)
+
+
+def _refuse_foreign(path: Path) -> None:
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise FileExistsError(f"{path}: is a file, not a run folder")
+    if not any(path.iterdir()):
+        return
+    # The name config.json is common: deleting a folder takes more than that.
+    try:
+        _read_config(path)
+    except RunFolderError:
+        raise FileExistsError(f"{path}: holds something else than a run, choose another folder") from None
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    config = _checked(folder, CONFIG, _read_json)
+    if config.get("schema") != SCHEMA:
+        raise RunFolderError(
+            f"{folder / CONFIG}: schema {config.get('schema')!r} is unknown; known: {SCHEMA}"
+        )
+    if not isinstance(config.get("settings"), dict):
+        raise RunFolderError(f"{folder / CONFIG}: has no settings")
+    return config
+
+
+def _checked(folder: Path, name: str, read: Callable[[Path], Any]) -> Any:
+    try:
+        return read(folder / name)
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunFolderError(f"{folder / name}: {one_line(error)}") from None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    def refuse(constant: str):
+        raise ValueError(f"holds {constant}, which is not JSON")
+
+    value = json.loads(read_bytes(path, MAX_JSON_BYTES), parse_constant=refuse)
+    if not isinstance(value, dict):
+        raise ValueError("is not a JSON object")
+    return value
+
+
+def _json_or_error(name: str, value: dict[str, Any]) -> str:
+    try:
+        return json_text(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name}: {one_line(error)}") from None
+
+
+def _history_text(history: pd.DataFrame) -> str:
+    if wrong := [column for column in history.columns if history[column].dtype.kind not in "iufb"]:
+        raise ValueError(f"{HISTORY}: column {wrong[0]!r} is not numeric")
+    # float64 first: the shortest text of a float32 is not the shortest text of its value.
+    table = history.astype(np.float64)
+    table.index = pd.Index(history.index, name="step")
+    return table.to_csv(na_rep="nan", lineterminator="\n")
+
+
+def _read_history(path: Path) -> pd.DataFrame:
+    header, *lines = read_bytes(path, MAX_HISTORY_BYTES).decode("utf-8").splitlines() or [""]
+    columns = next(csv.reader([header]), [])
+    if not columns or columns[0] != "step" or len(set(columns)) != len(columns):
+        raise ValueError("needs a header of distinct names that starts with step")
+    values = np.empty((0, len(columns)))
+    if lines:
+        # Stricter than pandas, which turns a stray cell into text and a short line into NaN.
+        values = np.loadtxt(lines, delimiter=",", comments=None, ndmin=2, dtype=np.float64)
+    if values.shape[1] != len(columns):
+        raise ValueError(f"has {values.shape[1]} columns of numbers under {len(columns)} names")
+    steps = values[:, 0]
+    if not np.all((steps >= 0) & (steps < 2**53) & (steps == np.floor(steps))):
+        raise ValueError("has a step that is not a whole number >= 0")
+    if np.any(np.diff(steps) <= 0):
+        raise ValueError("has steps that do not increase")
+    return pd.DataFrame(values[:, 1:], pd.Index(steps.astype(np.int64), name="step"), columns[1:])
+
+
+def _samples_bytes(generated: ArrayLike, reference: ArrayLike) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, generated=np.asarray(generated), reference=np.asarray(reference))
+    return buffer.getvalue()
+
+
+def _read_samples(path: Path) -> dict[str, Float[np.ndarray, "_ dim"]]:
+    arrays = read_arrays(path, names=("generated", "reference"), max_bytes=MAX_SAMPLES_BYTES)
+    dims = [array.shape[1] for array in arrays.values()]
+    if dims[0] != dims[1]:
+        raise ValueError(f"generated has dimension {dims[0]}, reference {dims[1]}")
+    return arrays
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _git_hash(folder: Path) -> str | None:
+    """The commit checked out in ``folder``, or None: no git, no checkout, or no answer in two seconds."""
+    if (git := shutil.which("git")) is None:
+        return None
+    command = [git, "rev-parse", "--verify", "HEAD"]
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=2, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
