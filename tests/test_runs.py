@@ -318,7 +318,7 @@ DAMAGED_SAMPLES = {
         zipped(pair(npy("(2, 2)", bytes(20)))),
         f"{OTHER} claims 16 bytes of data, the file has 20",
     ),
-    "code in header": (zipped(pair(npy("__import__('os').mkdir('unpickled')"))), "header"),
+    "code in header": (zipped(pair(npy("__import__('os').mkdir('unpickled')"))), "malformed"),
     "no header": (zipped(pair(b"words")), "magic"),
     "structured": (zipped(pair(npy("(2, 2)", bytes(16), "[('a', '<f4')]"))), f"{OTHER} has dtype"),
     "complex": (npz(generated=points(1) + 1j, reference=points(2)), f"{OTHER} has dtype complex64"),
