@@ -1,0 +1,155 @@
+"""Many viewers, one worker thread: a queue in which jobs take turns."""
+
+import atexit
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from toylab.config import RunConfig
+from toylab.jobs.job import Job
+
+MAX_JOBS = 5
+"""Active jobs: one that trains and four that wait."""
+TURN_SECONDS = 30.0
+"""After so long a job lets others train, if there are any."""
+GRACE_SECONDS = 15.0
+"""A job whose viewer has gone (a closed tab, a lost network) goes on for so long before it is stopped."""
+
+log = logging.getLogger("toylab.jobs")
+
+
+class QueueFull(ValueError):
+    """No place left; the message says so in one line."""
+
+
+class JobManager:
+    """Trains one job at a time, on one daemon thread: two at once on a small machine would halve each other.
+
+    Args:
+        clock: seconds; replaced in tests.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic):
+        self._clock = clock
+        self._jobs: list[Job] = []
+        self._chores: deque[Callable[[], None]] = deque()
+        self._current: Job | None = None
+        self._turn_began = 0.0
+        self._closing = False
+        self._condition = threading.Condition()
+        self._worker = threading.Thread(target=self._run, name="toylab-worker", daemon=True)
+        self._worker.start()
+        # A thread inside XLA while the interpreter goes down can abort the process.
+        atexit.register(self.close)
+
+    def submit(self, config: RunConfig, owner: str) -> Job:
+        """Queue a run.
+
+        Raises:
+            QueueFull: too many wait already.
+            ValueError: this owner has an active job.
+        """
+        job = Job(config, owner, self._clock)
+        with self._condition:
+            if any(other.owner == owner and other.active for other in self._jobs):
+                raise ValueError("a run is training already; stop it first")
+            if sum(other.active for other in self._jobs) >= MAX_JOBS:
+                raise QueueFull(f"{MAX_JOBS - 1} runs are waiting already; try again in a minute")
+            job.wake = self._wake
+            self._jobs.append(job)
+            self._condition.notify_all()
+        return job
+
+    def place(self, job: Job) -> int:
+        """How many active jobs are ahead of this one."""
+        with self._condition:
+            ahead = self._jobs[: self._jobs.index(job)] if job in self._jobs else []
+            if self._current is not None and self._current not in (job, *ahead):
+                ahead = [*ahead, self._current]
+            return sum(other.runnable for other in ahead)
+
+    def when_idle(self, *chores: Callable[[], None]) -> None:
+        """Work for quiet moments (compiling ahead of need); replaces what was still waiting.
+
+        Every chore should be short: a job that is submitted waits for the one under way.
+        """
+        with self._condition:
+            self._chores = deque(chores)
+            self._condition.notify_all()
+
+    def release(self, owner: str) -> None:
+        """The owner has gone: its jobs are stopped after a grace time unless someone adopts them."""
+        with self._condition:
+            for job in self._jobs:
+                if job.owner == owner and job.orphaned_at is None:
+                    job.orphaned_at = self._clock()
+            self._condition.notify_all()
+
+    def adopt(self, job: Job, owner: str) -> None:
+        """The viewer of ``job`` is back, under a new token."""
+        with self._condition:
+            job.owner, job.orphaned_at = owner, None
+
+    def close(self) -> None:
+        """Stop everything and end the worker; waits two seconds at most."""
+        with self._condition:
+            self._closing = True
+            self._chores.clear()
+            self._condition.notify_all()
+        if self._worker is not threading.current_thread():
+            self._worker.join(2)
+
+    def _wake(self) -> None:
+        with self._condition:
+            self._condition.notify_all()
+
+    def _run(self) -> None:
+        while (task := self._next()) is not None:
+            try:
+                task()
+            except Exception:  # a job reports its own failures: this is a chore, and nobody waits for it
+                log.exception("a chore failed")
+
+    def _next(self) -> Callable[[], None] | None:
+        """What to do now; waits until there is something, None at the end."""
+        with self._condition:
+            while not self._closing:
+                self._jobs = [job for job in self._jobs if job.active]
+                self._stop_orphans()
+                if job := self._pick():
+                    return job.work
+                if self._chores:
+                    return self._chores.popleft()
+                # Deadlines of pauses and orphans need a look now and then; without jobs there are none.
+                self._condition.wait(0.5 if self._jobs else None)
+        return None
+
+    def _pick(self) -> Job | None:
+        """The current job while it has work and its turn lasts, else the one that has waited longest."""
+        ready = [job for job in self._jobs if job.runnable]
+        # Someone who waits in front of a screen goes before a job that nobody watches.
+        ready = [job for job in ready if job.orphaned_at is None] or ready
+        if not ready:
+            self._current = None
+            return None
+        current = self._current
+        turn_over = self._clock() - self._turn_began > TURN_SECONDS and len(ready) > 1
+        if current in ready and not turn_over:
+            for other in ready:
+                if other is not current:
+                    other.hold()
+            return current
+        if current is not None and current in self._jobs:
+            self._jobs.remove(current)
+            self._jobs.append(current)
+            current.hold()
+        self._current = next(job for job in ready if job is not current)
+        self._turn_began = self._clock()
+        return self._current
+
+    def _stop_orphans(self) -> None:
+        for job in self._jobs:
+            if job.orphaned_at is not None and self._clock() > job.orphaned_at + GRACE_SECONDS:
+                job.stop()

@@ -1,0 +1,85 @@
+"""What a viewer sees of a job: immutable, and replaced as a whole, so that a slow viewer skips some."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from toylab.config import RunConfig
+from toylab.jobs.states import JobState
+
+MAX_ROWS = 400
+"""Rows of a history table in a snapshot: as many as a chart has pixels, few enough to send all the time."""
+
+
+class Event(NamedTuple):
+    """A live change: from ``step`` on, ``name`` is ``new``."""
+
+    step: int
+    name: str
+    old: float
+    new: float
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A job at one moment. Lanes are (chosen, baseline); the baseline differs in beta = 0 only.
+
+    Attributes:
+        seq: grows by one with every snapshot of a job.
+        state: where the job stands.
+        config: settings of the chosen lane, live changes included.
+        step: optimiser steps done.
+        steps_per_second: optimiser steps (of each lane) per wall second, lately; 0 before there are any.
+        samples: one-step samples of each lane from the same noise, None before the first step.
+        data: fresh data points to draw them over.
+        histories: one table per lane indexed by step, as `Trainer.history`, at most ``MAX_ROWS`` rows.
+        events: live changes, oldest first.
+        message: one line for the reader where something went wrong, else empty.
+    """
+
+    seq: int
+    state: JobState
+    config: RunConfig
+    step: int = 0
+    steps_per_second: float = 0.0
+    samples: Float[np.ndarray, "lanes n dim"] | None = None
+    data: Float[np.ndarray, "n dim"] | None = None
+    histories: tuple[pd.DataFrame, ...] = ()
+    events: tuple[Event, ...] = ()
+    message: str = ""
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run."""
+        return self.config.steps
+
+    @property
+    def eta(self) -> float | None:
+        """Seconds to go at the present speed, None where that is not known."""
+        return (self.steps - self.step) / self.steps_per_second if self.steps_per_second > 0 else None
+
+    def latest(self, column: str) -> tuple[float, ...]:
+        """The last value of a history column, one per lane; NaN where there is none yet."""
+        return tuple(
+            float(table[column].iloc[-1]) if len(table) else float("nan") for table in self.histories
+        )
+
+
+def bin_means(table: pd.DataFrame, max_rows: int = MAX_ROWS) -> pd.DataFrame:
+    """``table`` with runs of neighbouring rows replaced by their mean, so that at most ``max_rows`` remain.
+
+    The index of a bin is its last one: the newest row stays at the right end of a curve.
+    """
+    size = -(-len(table) // max_rows)
+    if size <= 1:
+        return table
+    # Bins are counted from the end, so that the newest one is always full.
+    bins = (np.arange(len(table)) - len(table)) // size
+    last = np.flatnonzero(np.diff(bins, append=0))
+    starts = np.concatenate([[0], last[:-1] + 1])
+    sums = np.add.reduceat(table.to_numpy(np.float64), starts, axis=0)
+    means = sums / np.diff(starts, append=len(table))[:, None]
+    return pd.DataFrame(means, index=table.index[last], columns=table.columns)
