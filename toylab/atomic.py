@@ -52,7 +52,7 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
 
     No system call swaps two folders on every system, so the old one is moved aside, the new one moved in, and
     the old one deleted. A crash between the two moves leaves the old one aside, where ``locate_folder`` finds
-    it and the next write puts it back. An exception inside the block leaves ``path`` as it was.
+    it until the next write succeeds. An exception inside the block leaves ``path`` as it was.
 
     Raises:
         OSError: a folder cannot be made or moved; the old one is untouched, or aside.
@@ -67,7 +67,6 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
         for inner in new.rglob("*"):
             fsync(inner)
         fsync(new)
-        _recover(path)
         if path.exists():
             os.rename(path, old)
         try:
@@ -89,8 +88,12 @@ def locate_folder(path: str | os.PathLike) -> Path:
     path = Path(path).resolve()
     if path.exists():
         return path
-    asides = _asides(path)
-    return max(asides, key=lambda aside: aside.stat().st_mtime) if asides else path
+    ages = []
+    for aside in _asides(path):
+        # A writer may be done with it by now.
+        with contextlib.suppress(FileNotFoundError):
+            ages.append((aside.stat().st_mtime, aside))
+    return max(ages)[1] if ages else path
 
 
 def is_temporary(name: str) -> bool:
@@ -121,12 +124,6 @@ def _asides(path: Path) -> list[Path]:
     if not path.parent.is_dir():
         return []
     return [entry for entry in path.parent.iterdir() if target_of_aside(entry) == path]
-
-
-def _recover(path: Path) -> None:
-    """Put back what an interrupted write left aside; for writers only, a reader could undo a live swap."""
-    if (found := locate_folder(path)) != path and found.exists():
-        os.rename(found, path)
 
 
 def _delete_aside(path: Path) -> None:

@@ -128,27 +128,26 @@ def read_run(path: str | os.PathLike) -> RunFolder:
     Raises:
         RunFolderError: not a run folder, or a file in it is missing, too large, damaged or of another kind.
     """
-    for _ in range(5):
-        folder = locate_folder(path)
-        before = _identity(folder)
+    for _ in range(10):
+        before = _whereabouts(path)
         try:
-            run = _read_folder(folder)
+            run = _read_folder(before[0])
         except RunFolderError:
-            if _identity(folder) == before:
+            if _whereabouts(path) == before:
                 raise
             continue
-        if _identity(folder) == before:
+        if _whereabouts(path) == before:
             return run
     raise RunFolderError(f"{path}: is being replaced all the time")
 
 
-def _identity(folder: Path) -> tuple[int, int] | None:
-    """Tells a folder from the one that takes its place: files of both must not be mixed."""
+def _whereabouts(path: str | os.PathLike) -> tuple[Path, int | None]:
+    """Where a run is and which folder that is, so that files of two runs are never mixed."""
+    folder = locate_folder(path)
     try:
-        stat = folder.stat()
-    except OSError:
-        return None
-    return stat.st_dev, stat.st_ino
+        return folder, folder.stat().st_ino
+    except FileNotFoundError:
+        return folder, None
 
 
 def _read_folder(folder: Path) -> RunFolder:
