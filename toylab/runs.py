@@ -141,13 +141,15 @@ def read_run(path: str | os.PathLike) -> RunFolder:
     raise RunFolderError(f"{path}: is being replaced all the time")
 
 
-def _whereabouts(path: str | os.PathLike) -> tuple[Path, int | None]:
+def _whereabouts(path: str | os.PathLike) -> tuple[Path, tuple[int, int] | None]:
     """Where a run is and which folder that is, so that files of two runs are never mixed."""
     folder = locate_folder(path)
     try:
-        return folder, folder.stat().st_ino
+        stat = folder.stat()
     except FileNotFoundError:
         return folder, None
+    # Both: file systems give the number of a deleted folder to the next one.
+    return folder, (stat.st_ino, stat.st_mtime_ns)
 
 
 def _read_folder(folder: Path) -> RunFolder:
