@@ -35,6 +35,7 @@ def npz_of(**arrays: np.ndarray) -> bytes:
     [
         ("a.csv", csv_of(POINTS)),
         ("a.CSV", csv_of(POINTS, "x,y\n")),
+        ("a.csv", b"\xef\xbb\xbf" + csv_of(POINTS)),
         ("a.csv", b"\xef\xbb\xbf" + csv_of(POINTS, "x,y\n").replace(b"\n", b"\r\n") + b"\r\n , \r\n"),
         ("a.csv", csv_of(POINTS).replace(b",", b" , ")),
         ("a.npy", npy_of(POINTS)),
