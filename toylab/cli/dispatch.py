@@ -1,0 +1,86 @@
+"""Which command runs, and what its end means to the shell.
+
+Nothing here imports JAX: help, a wrong flag or an unknown name should not wait for it.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from toylab.cli.output import note, one_line
+
+DONE, BAD_USAGE, DIVERGED, INTERRUPTED = 0, 2, 3, 130
+
+COMMANDS = {
+    "list": "names of one kind: datasets, methods, proxies, coefficients, time_samplers, metrics, presets",
+    "train": "train one run and save it as a folder",
+    "sample": "draw samples from a run",
+    "evaluate": "measure a run: every score with its standard error, n and floor",
+    "sweep": "train a grid of runs; restartable, and shared between machines with --shard",
+    "report": "a folder of runs as a table and a figure, with seeds and intervals",
+    "bench": "measure how fast this machine trains",
+    "inspect": "parameters, operations and memory of a configuration, before training",
+}
+"""Commands and what they are for; the code of each is the module of the same name."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 2 bad usage, 3 diverged, 130 interrupted.
+
+    Args:
+        argv: the words after ``toylab``; those of the process by default.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    name = argv[0] if argv else ""
+    if name in ("-h", "--help", "help"):
+        print(_help())
+        return DONE
+    if name == "--version":
+        from toylab.version import __version__
+
+        print(f"toylab {__version__}")
+        return DONE
+    if name not in COMMANDS:
+        problem = f"unknown command {name!r}" if name else "which command?"
+        note(f"toylab: {problem}; choices: {', '.join(COMMANDS)} (toylab --help says more)")
+        return BAD_USAGE
+    return _run(name, argv[1:])
+
+
+def _run(name: str, argv: list[str]) -> int:
+    try:
+        command = importlib.import_module(f"toylab.cli.{name}")
+        return command.run(command.parse(argv))
+    except SystemExit as stop:  # --help prints and stops
+        return int(stop.code or 0)
+    except BrokenPipeError:  # `toylab list datasets | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        note(f"toylab {name}: {place}{error.strerror or one_line(error)}")
+        return BAD_USAGE
+    except ValueError as error:
+        note(f"toylab {name}: {one_line(error)}")
+        return BAD_USAGE
+    except KeyboardInterrupt:
+        note(f"toylab {name}: interrupted, nothing further was saved")
+        return INTERRUPTED
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: toylab COMMAND [flags]        (toylab COMMAND --help lists the flags)",
+            "",
+            "A laboratory for one-step generative models: train MeanFlow in seconds, slide beta, watch.",
+            "",
+            *lines,
+            "",
+            "--json prints one JSON object on standard output. Exit codes: 0 done, 2 bad usage or value,",
+            "3 diverged (the last finite state is saved), 130 interrupted (train --resume continues).",
+        ]
+    )

@@ -1,0 +1,143 @@
+"""``toylab report DIR``."""
+
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tyro
+
+from toylab.cli import parsing
+from toylab.cli.folders import check_writable
+from toylab.cli.output import note, number, plain, print_json, text_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from toylab.report import Report
+
+MAX_LABEL = 60
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Runs below a folder as a table and a figure: sliced W1, its 95% interval over seeds, n and floor."""
+
+    folder: tyro.conf.Positional[Path]
+    """Folder with runs at any depth; report.csv, report.json and report.png are written into it."""
+    json: bool = False
+    """Print report.json."""
+
+
+def parse(argv: Sequence[str]) -> Flags:
+    """The flags."""
+    return parsing.parse("report", Flags, argv)
+
+
+def run(flags: Flags) -> int:
+    """Read, write the files, print the table."""
+    from toylab.report import make_report
+
+    report = make_report(flags.folder)
+    content = as_json(report)
+    write_files(report, content, flags.folder)
+    note(f"written: report.csv, report.json, report.png in {flags.folder}")
+    if flags.json:
+        print_json(content)
+    else:
+        print(as_text(report))
+    return 0
+
+
+def as_json(report: "Report") -> dict[str, Any]:
+    """The tables as JSON types, missing numbers as null."""
+    names = ("runs", "table", "differences")
+    return {
+        "metric": "sliced_w1",
+        **{name: plain(getattr(report, name).to_dict("records")) for name in names},
+    }
+
+
+def as_text(report: "Report") -> str:
+    """The tables for a terminal."""
+    header = [
+        *report.shown,
+        "sw1",
+        "95% interval",
+        "floor",
+        "n",
+        "seeds",
+        "grad variance",
+        "diverged",
+        "unfinished",
+    ]
+    rows = [
+        [
+            *[_label(row[name]) for name in report.shown],
+            number(row["sw1"]),
+            _interval(row),
+            number(row["floor"], 3),
+            str(row["n"]),
+            str(row["seeds"]),
+            number(row["grad_variance"], 3),
+            str(row["diverged"]),
+            str(row["unfinished"]),
+        ]
+        for row in report.table.to_dict("records")
+    ]
+    text = text_table(header, rows, len(report.shown))
+    if report.differences.empty:
+        return text
+    others = [name for name in report.shown if name != "beta"]
+    pairs = [
+        [
+            *[_label(row[name]) for name in others],
+            f"{row['beta']:g} - {row['baseline']:g}",
+            f"{row['difference']:+.4g}",
+            _interval(row),
+            str(row["seeds"]),
+            str(row["n"]),
+        ]
+        for row in report.differences.to_dict("records")
+    ]
+    header = [*others, "betas", "difference", "95% interval", "seeds", "n"]
+    return f"{text}\n\nsw1 difference on the same seeds\n{text_table(header, pairs, len(others) + 1)}"
+
+
+def write_files(report: "Report", content: dict[str, Any], folder: Path) -> None:
+    """report.csv (one row per setting), report.json (everything) and report.png.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    from toylab.atomic import atomic_write_json, atomic_write_text
+    from toylab.plots import save_png, sweep_figure
+
+    check_writable(folder)
+    atomic_write_text(folder / "report.csv", report.table.to_csv(index=False, lineterminator="\n"))
+    atomic_write_json(folder / "report.json", content)
+    drawn = report.table.dropna(subset=["sw1"]).assign(series=lambda table: _series(table, report.shown))
+    if drawn.empty:
+        return
+    temporary = folder / f".report.png.{secrets.token_hex(4)}.writing"
+    save_png(sweep_figure(drawn), temporary)
+    os.replace(temporary, folder / "report.png")
+
+
+def _series(table: "pd.DataFrame", shown: Sequence[str]) -> "list[str]":
+    """What tells the lines of one panel apart."""
+    names = [name for name in shown if name not in ("dataset", "beta")]
+    rows = table.to_dict("records")
+    telling = [name for name in names if len({row[name] for row in rows}) > 1] or ["method"]
+    return [", ".join(_label(row[name]) for name in telling) for row in rows]
+
+
+def _label(value: Any) -> str:
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= MAX_LABEL else text[: MAX_LABEL - 3] + "..."
+
+
+def _interval(row: Mapping[Any, Any]) -> str:
+    return f"[{number(row['low'])}, {number(row['high'])}]" if row["low"] == row["low"] else "-"

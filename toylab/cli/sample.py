@@ -1,0 +1,90 @@
+"""``toylab sample RUN``."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tyro
+from jaxtyping import Float
+
+from toylab.cli import parsing
+from toylab.cli.folders import write_bytes
+from toylab.cli.output import note, print_json
+
+MAX_SAMPLES, MAX_NFE = 10_000_000, 10_000
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Draw samples from a run: to a file, or as csv to standard output."""
+
+    run: tyro.conf.Positional[Path]
+    """Run folder."""
+    n: int = 4096
+    """Number of samples."""
+    nfe: int = 1
+    """Network evaluations per sample."""
+    seed: int = 0
+    """Of the noise: the same seed gives the same noise to every run."""
+    out: Path | None = None
+    """File to write, .npz (array 'generated') or .csv; standard output by default."""
+    json: bool = False
+    """Print one JSON object: what was written, or the samples themselves without --out."""
+
+
+def parse(argv: Sequence[str]) -> Flags:
+    """The flags, with numbers in range and an ending that is known."""
+    flags = parsing.parse("sample", Flags, argv)
+    check_number("n", flags.n, 1, MAX_SAMPLES)
+    check_number("nfe", flags.nfe, 1, MAX_NFE)
+    check_number("seed", flags.seed, 0, 2**31 - 1)
+    if flags.out is not None and flags.out.suffix not in _ENCODERS:
+        raise ValueError(f"--out {flags.out} must end in {' or '.join(_ENCODERS)}")
+    return flags
+
+
+def run(flags: Flags) -> int:
+    """Draw and write."""
+    from toylab.cli.start import start_jax
+
+    start_jax()
+    from toylab.training import load
+
+    points = load(flags.run).sample(flags.n, nfe=flags.nfe, seed=flags.seed)
+    facts = {"n": len(points), "dim": points.shape[1], "nfe": flags.nfe, "seed": flags.seed}
+    if flags.out is not None:
+        write_bytes(flags.out, _ENCODERS[flags.out.suffix](points))
+        note(f"{flags.n} samples written to {flags.out}")
+        if flags.json:
+            print_json({"path": str(flags.out), **facts})
+    elif flags.json:
+        print_json({**facts, "samples": points.tolist()})
+    else:
+        print(_csv(points).decode(), end="")
+    return 0
+
+
+def check_number(name: str, value: int, low: int, high: int) -> None:
+    """Raise ValueError where the flag ``name`` is outside [low, high]."""
+    if not low <= value <= high:
+        raise ValueError(f"--{name} must lie in [{low}, {high}], got {value}")
+
+
+def _csv(points: Float[np.ndarray, "n dim"]) -> bytes:
+    text = io.StringIO()
+    header = ",".join(f"x{axis}" for axis in range(points.shape[1]))
+    np.savetxt(
+        text, points, delimiter=",", header=header, comments="", fmt="%.9g"
+    )  # 9 digits: float32 exactly
+    return text.getvalue().encode()
+
+
+def _npz(points: Float[np.ndarray, "n dim"]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, generated=points)
+    return buffer.getvalue()
+
+
+_ENCODERS = {".npz": _npz, ".csv": _csv}

@@ -1,0 +1,179 @@
+"""``toylab train``: one run, saved as a folder."""
+
+import contextlib
+import dataclasses
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from toylab.cli import parsing
+from toylab.cli.dispatch import DIVERGED, DONE, INTERRUPTED
+from toylab.cli.folders import claim, default_run_folder
+from toylab.cli.output import note, number, print_json
+from toylab.cli.settings import settings_class, settings_of
+from toylab.config import RunConfig
+
+if TYPE_CHECKING:
+    from toylab.training import Run
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Train one run and save it as a folder.
+
+    Ctrl-C saves the state, and --resume continues to the same result, bit for bit.
+    """
+
+    preset: str | None = None
+    """Named settings to start from (`toylab list presets`); other flags win."""
+    points: Path | None = None
+    """Your own data: a csv, npy or npz file of points in the plane."""
+    out: Path | None = None
+    """Run folder to write; by default runs/<dataset>-<method>-b<beta>-s<seed>."""
+    resume: Path | None = None
+    """Run folder to continue where it was interrupted."""
+    json: bool = False
+    """Print one JSON object about the finished run."""
+
+
+def parse(argv: Sequence[str]) -> tuple[Flags, RunConfig]:
+    """The flags, and the settings they make.
+
+    Raises:
+        ValueError: a bad flag or value, an unreadable file, flags that exclude each other.
+    """
+    base = base_settings(argv)
+    into = with_settings(Flags, settings_class(base))
+    flags = parsing.parse("train", into, argv)
+    if flags.resume and (flags.out or flags.points or flags.preset):
+        raise ValueError(
+            "--resume takes its settings and its folder from the run: drop --out, --points and --preset"
+        )
+    settings = settings_of(flags.settings)
+    if flags.points:
+        settings = with_points(settings, base, flags.points)
+    config = RunConfig.from_dict(settings)
+    if flags.resume and (
+        changed := [name for name, value in config.to_dict().items() if value != base[name]]
+    ):
+        raise ValueError(f"--resume continues a run as it was: {changed[0].replace('_', '-')} cannot change")
+    return flags, config
+
+
+def run(parsed: tuple[Flags, RunConfig]) -> int:
+    """Train, save and say where."""
+    flags, config = parsed
+    from toylab.cli.start import start_jax
+
+    start_jax()
+    from toylab.training import TrainingInterrupted, load, train
+    from toylab.training.experiment import build_experiment
+
+    build_experiment(config)  # names and options are wrong or right before any folder is made
+    started = load(flags.resume) if flags.resume else None
+    folder = (
+        contextlib.nullcontext(flags.resume)
+        if flags.resume
+        else claim(flags.out or default_run_folder(config))
+    )
+    with folder as path, no_divergence_warning():
+        begin = time.perf_counter()
+        try:
+            result = train(config, path=path, resume=started)
+        except TrainingInterrupted as stop:
+            result = stop.runs[0]
+        return _report(result, time.perf_counter() - begin, flags.json)
+
+
+def with_settings(flags: type, settings: type) -> type:
+    """The dataclass ``flags`` with one field more, the settings of a run, whose flags have no prefix."""
+    import tyro
+
+    return dataclasses.make_dataclass(
+        "Flags",
+        [("settings", tyro.conf.OmitArgPrefixes[settings], dataclasses.field(default_factory=settings))],
+        bases=(flags,),
+        frozen=True,
+        namespace={"__doc__": flags.__doc__},
+    )
+
+
+def base_settings(argv: Sequence[str]) -> dict[str, Any]:
+    """The settings that flags change: those of --resume, of --preset, or the defaults."""
+    if folder := parsing.peek(argv, "--resume"):
+        from toylab.report import read_config
+
+        return read_config(Path(folder)).to_dict()
+    if name := parsing.peek(argv, "--preset"):
+        from toylab.presets import preset
+
+        return RunConfig(**preset(name)).to_dict()
+    return RunConfig().to_dict()
+
+
+def with_points(settings: dict[str, Any], base: dict[str, Any], path: Path) -> dict[str, Any]:
+    """``settings`` on the points of a file; options of the dataset (std) stay.
+
+    Raises:
+        ValueError: another dataset was asked for too, or the file is not one of points.
+    """
+    from toylab.pointsfile import read_points
+
+    if settings["dataset"] not in (base["dataset"], "points"):
+        raise ValueError(f"--points and --dataset {settings['dataset']} exclude each other")
+    own = {
+        key: value for key, value in settings["dataset_options"].items() if key not in base["dataset_options"]
+    }
+    return {**settings, "dataset": "points", "dataset_options": {**own, "array": read_points(path).tolist()}}
+
+
+@contextlib.contextmanager
+def no_divergence_warning() -> Iterator[None]:
+    """Silence the library's warning: the command says it in its own line and its exit code."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".* diverged at step", category=RuntimeWarning)
+        yield
+
+
+def summary(run: "Run") -> dict[str, Any]:
+    """What is worth knowing of a run that has just been trained."""
+    last = {} if run.history.empty else run.history.iloc[-1].to_dict()
+    return {
+        "path": str(run.path),
+        "status": run.status,
+        "step": run.step,
+        "steps": run.config.steps,
+        "dataset": run.config.dataset,
+        "method": run.config.method,
+        "beta": run.config.beta,
+        "seed": run.config.seed,
+        "loss": last.get("loss"),
+        "sw1": last.get("sw1"),
+        "sw1_floor": last.get("sw1_floor"),
+        "n": run.config.eval_samples,
+    }
+
+
+def _report(run: "Run", seconds: float, as_json: bool) -> int:
+    facts = {**summary(run), "seconds": round(seconds, 3), "diverged_at": run.diverged_at}
+    if as_json:
+        print_json(facts)
+    if run.status == "unfinished":
+        note(f"interrupted at step {run.step} of {run.config.steps}, state saved; continue with:")
+        note(f"  toylab train --resume {run.path}")
+        return INTERRUPTED
+    if run.status == "diverged":
+        note(
+            f"diverged at step {run.diverged_at} with beta={run.config.beta:g}, "
+            f"learning_rate={run.config.learning_rate:g}; the last finite state is saved in {run.path}"
+        )
+        return DIVERGED
+    if not as_json:
+        score = ""
+        if facts["sw1"] is not None and run.config.eval_samples:
+            score = f", sw1 {number(facts['sw1'])} (floor {number(facts['sw1_floor'])}, n {facts['n']})"
+        print(f"{run.path}: {run.step} steps in {seconds:.1f} s, loss {number(facts['loss'])}{score}")
+    return DONE

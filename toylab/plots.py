@@ -1,0 +1,139 @@
+"""Arrays to matplotlib figures. Never pyplot: nothing global, nothing left open, safe in threads.
+
+Colours are those of Okabe and Ito, distinct for every kind of colour vision: grey for data, blue for what was
+chosen, vermilion for the baseline, green for the oracle.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+DATA, CHOSEN, BASELINE, ORACLE = "#999999", "#0072B2", "#D55E00", "#009E73"
+SERIES = (CHOSEN, BASELINE, ORACLE, "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Colours of series in their order; they repeat after the seventh."""
+MARKERS = "osD^vPX"
+
+PANEL = 3.4
+"""Side of a panel in inches."""
+MAX_COLUMNS = 4
+MAX_DOTS = 4096
+
+
+def samples_figure(
+    samples: Mapping[str, Float[np.ndarray, "n dim"]], data: Float[np.ndarray, "m dim"] | None = None
+) -> Figure:
+    """One panel per entry: samples in blue over data in grey, two coordinates, the same axes everywhere.
+
+    Raises:
+        ValueError: no samples, or points of fewer than two coordinates.
+    """
+    figure, panels = _grid(len(samples))
+    arrays = [*samples.values(), *([] if data is None else [data])]
+    if any(array.ndim != 2 or array.shape[1] < 2 for array in arrays):
+        raise ValueError("a scatter needs points (n, dim) with dim >= 2")
+    frame = np.concatenate(arrays if data is None else [data])[:, :2]
+    centre, half = (frame.max(0) + frame.min(0)) / 2, 0.6 * float(np.ptp(frame, axis=0).max() or 1.0)
+    for panel, (name, points) in zip(panels, samples.items(), strict=True):
+        if data is not None:
+            panel.scatter(*data[:MAX_DOTS, :2].T, s=2, color=DATA, alpha=0.5, linewidths=0, label="data")
+        panel.scatter(*points[:MAX_DOTS, :2].T, s=2, color=CHOSEN, alpha=0.5, linewidths=0, label="samples")
+        panel.set(title=name, aspect="equal", xlim=_around(centre[0], half), ylim=_around(centre[1], half))
+    return figure
+
+
+def history_figure(
+    histories: Mapping[str, pd.DataFrame], columns: Sequence[str] = ("loss", "sw1", "grad_variance")
+) -> Figure:
+    """One panel per column, one curve per history, log scale where all values are positive; floors dashed.
+
+    Raises:
+        ValueError: no history, no column, or a column that a history has not.
+    """
+    if not histories:
+        raise ValueError("no history to draw")
+    figure, panels = _grid(len(columns))
+    for panel, column in zip(panels, columns, strict=True):
+        positive = True
+        for index, (name, history) in enumerate(histories.items()):
+            if column not in history:
+                raise ValueError(
+                    f"the history {name!r} has no column {column!r}; choices: {', '.join(history)}"
+                )
+            panel.plot(history.index, history[column], color=SERIES[index % len(SERIES)], lw=1.2, label=name)
+            positive &= bool((history[column].dropna() > 0).all())
+            if (floor := f"{column}_floor") in history:
+                panel.plot(history.index, history[floor], color=DATA, ls="--", lw=1)
+        panel.set(title=column, xlabel="step", yscale="log" if positive else "linear")
+    if len(histories) > 1:
+        panels[0].legend(fontsize="small", frameon=False)
+    return figure
+
+
+def sweep_figure(table: pd.DataFrame) -> Figure:
+    """Sliced W1 against beta, a panel per dataset and a line per series, intervals over seeds, floor dashed.
+
+    Args:
+        table: columns dataset, series, beta, sw1, low, high (NaN for a single seed), floor.
+
+    Raises:
+        ValueError: an empty table.
+    """
+    names = list(dict.fromkeys(table["dataset"]))
+    figure, panels = _grid(len(names))
+    series = list(dict.fromkeys(table["series"]))
+    for panel, name in zip(panels, names, strict=True):
+        rows = [row for row in table.to_dict("records") if row["dataset"] == name]
+        for index, label in enumerate(series):
+            _interval_line(panel, [row for row in rows if row["series"] == label], label, index, len(series))
+        for floor in sorted({row["floor"] for row in rows if row["floor"] == row["floor"]}):
+            panel.axhline(floor, color=DATA, ls="--", lw=1)
+        panel.set(title=name, xlabel="beta", ylabel="sliced W1")
+        panel.set_ylim(bottom=0)
+    if len(series) > 1:
+        panels[0].legend(fontsize="small", frameon=False)
+    return figure
+
+
+def save_png(figure: Figure, path: Path, dpi: int = 150) -> None:
+    """Write a figure as PNG."""
+    figure.savefig(path, format="png", dpi=dpi)
+
+
+def _interval_line(panel: Axes, rows: Sequence[Mapping], label: str, index: int, num_series: int) -> None:
+    """Means joined by a line, with error bars; series stand a little apart, or bars would hide each other."""
+    if not rows:
+        return
+    columns = ("beta", "sw1", "low", "high")
+    beta, mean, low, high = np.array(sorted(tuple(row[name] for name in columns) for row in rows), float).T
+    span = float(np.ptp(beta)) or 1.0
+    # A single seed has no interval: its bar has length zero, its marker stays hollow.
+    spread = np.nan_to_num(np.stack([mean - low, high - mean]))
+    colour = SERIES[index % len(SERIES)]
+    panel.errorbar(
+        beta + 0.012 * span * (index - (num_series - 1) / 2), mean, spread, label=label, color=colour,
+        mfc="white" if np.isnan(low).any() else colour, marker=MARKERS[index % len(MARKERS)],
+        lw=1.2, ms=5, capsize=3,
+    )  # fmt: skip
+
+
+def _grid(count: int) -> tuple[Figure, list[Axes]]:
+    if count < 1:
+        raise ValueError("nothing to draw")
+    columns = min(count, MAX_COLUMNS)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(PANEL * columns, PANEL * rows), layout="constrained")
+    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for panel in panels:
+        panel.spines[["top", "right"]].set_visible(False)
+    for panel in panels[count:]:
+        panel.remove()
+    return figure, panels[:count]
+
+
+def _around(centre: float, half: float) -> tuple[float, float]:
+    return float(centre - half), float(centre + half)

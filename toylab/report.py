@@ -1,0 +1,192 @@
+"""A folder of runs as tables: a row per run, a row per setting with its interval, paired differences."""
+
+import hashlib
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from toylab import runs
+from toylab.config import FIELDS, RunConfig
+from toylab.safe_npz import read_bytes
+from toylab.statistics import Interval, mean_interval, paired_difference
+from toylab.sweep import SCORES
+
+METRIC = "sliced_w1"
+SETTINGS = tuple(name for name in FIELDS if name != "seed")
+ALWAYS_SHOWN = ("dataset", "method", "beta")
+FLOOR_REPEATS = 4
+MAX_SCORES_BYTES = 2**16
+Row = dict[str, Any]
+
+
+class Report(NamedTuple):
+    """The tables of a folder of runs.
+
+    Args:
+        runs: a row per run: path, status, step, settings, seed, sw1, its stderr, n and floor, grad_variance.
+        table: a row per setting and n: what distinguishes it, seeds that count, diverged and unfinished runs,
+            mean sw1 with its 95% interval over seeds, floor, mean grad_variance.
+        differences: a row per beta: sw1 minus that of the smallest beta in size on the same seeds, likewise.
+        shown: the settings that tell the rows of ``table`` apart.
+    """
+
+    runs: pd.DataFrame
+    table: pd.DataFrame
+    differences: pd.DataFrame
+    shown: tuple[str, ...]
+
+
+def make_report(folder: Path) -> Report:
+    """Read every run at or below ``folder``.
+
+    A run that diverged or was interrupted is counted, and has no score: means are of runs that finished.
+
+    Raises:
+        ValueError: no run there, or a damaged one; one line that names the file.
+        FileNotFoundError: no such folder.
+    """
+    paths = runs.list_runs(folder)
+    if not paths:
+        raise ValueError(f"{folder}: no run folder in it")
+    floors: dict[str, float] = {}
+    rows = [_read_row(path, folder, floors) for path in paths]
+    varying = [name for name in SETTINGS if name not in ALWAYS_SHOWN and len({row[name] for row in rows}) > 1]
+    shown = (*ALWAYS_SHOWN, *varying)
+    table, differences = _table(rows, shown), _differences(rows, shown)
+    return Report(pd.DataFrame(rows), pd.DataFrame(table), pd.DataFrame(differences), shown)
+
+
+def read_config(path: Path) -> RunConfig:
+    """The settings of the run folder ``path``.
+
+    Raises:
+        ValueError: not a run folder, or damaged; one line that names the file.
+    """
+    return _config_of(runs.read_run(path))
+
+
+def _config_of(folder: runs.RunFolder) -> RunConfig:
+    try:
+        return RunConfig.from_dict(folder.config["settings"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{folder.path / runs.CONFIG}: {error}") from None
+
+
+def _read_row(path: Path, root: Path, floors: dict[str, float]) -> Row:
+    folder = runs.read_run(path)
+    config = _config_of(folder)
+    status = folder.config.get("status", "done")
+    row = {"path": str(path.relative_to(root)), "status": status, "step": folder.config.get("step")}
+    row |= {name: _cell(value) for name, value in config.to_dict().items()}
+    score = {"sw1": math.nan, "stderr": math.nan, "n": 0, "floor": math.nan, "source": "none"}
+    if status == "done":
+        score = _read_scores(path / SCORES) or _score_samples(folder, config, floors)
+    history = folder.history
+    variance = history["grad_variance"].to_list() if "grad_variance" in history else []
+    # The second half of training: the first belongs to the way there.
+    return {**row, **score, "grad_variance": _mean(variance[len(variance) // 2 :])}
+
+
+def _cell(value: Any) -> Any:
+    """A setting as one cell of a table: options as JSON, or as a hash where they hold arrays."""
+    if not isinstance(value, dict):
+        return value
+    text = json.dumps(value, sort_keys=True)
+    return text if len(text) <= 200 else f"sha256:{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def _read_scores(path: Path) -> Row | None:
+    """The final evaluation that a sweep left in a run folder, or None where there is none."""
+    if not path.is_file():
+        return None
+    try:
+        score = json.loads(read_bytes(path, MAX_SCORES_BYTES))[METRIC]
+        stderr = math.nan if score["stderr"] is None else float(score["stderr"])
+        value, n, floor = float(score["value"]), int(score["n"]), float(score["floor"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"{path}: {type(error).__name__}: {error}") from None
+    if not (math.isfinite(value) and math.isfinite(floor) and n > 0):
+        raise ValueError(f"{path}: {METRIC} must be finite with n > 0")
+    return {"sw1": value, "stderr": stderr, "n": n, "floor": floor, "source": SCORES}
+
+
+def _score_samples(folder: runs.RunFolder, config: RunConfig, floors: dict[str, float]) -> Row:
+    """The score of the samples in the folder itself, with the floor at their n."""
+    from toylab.data import dataset
+    from toylab.metrics import floor, metrics
+
+    metric, n = metrics.create(METRIC), min(len(folder.generated), len(folder.reference))
+    key = json.dumps([config.dataset, config.dataset_options, n], sort_keys=True)
+    if key not in floors:
+        draw = dataset(config.dataset, **config.dataset_options).sample
+        floors[key] = floor(metric, draw, n, num_repeats=FLOOR_REPEATS).value
+    value = metric(folder.generated[:n], folder.reference[:n])
+    return {"sw1": value, "stderr": math.nan, "n": n, "floor": floors[key], "source": runs.SAMPLES}
+
+
+def _table(rows: Sequence[Row], shown: Sequence[str]) -> list[Row]:
+    entries = []
+    for values, group in _grouped(rows, shown):
+        # Runs that did not finish have no n: they are counted with the finished ones of their setting.
+        counts = {"runs": len(group), "diverged": 0, "unfinished": 0} | _count(row["status"] for row in group)
+        counts.pop("done", None)
+        done = [row for row in group if row["status"] == "done"]
+        for (n,), same in _grouped(done, ["n"]) or [((0,), [])]:
+            # Two runs of one seed (repeats of one config) are one value: the interval is over seeds.
+            seeds = [float(np.mean(scores)) for scores in _by_seed(same).values()]
+            mean, low, high, _ = mean_interval(seeds) if seeds else Interval(math.nan, math.nan, math.nan, 0)
+            entry = {**dict(zip(shown, values, strict=True)), "seeds": len(seeds), **counts, "n": n}
+            entry |= {"sw1": mean, "low": low, "high": high}
+            entry |= {name: _mean([row[name] for row in same]) for name in ("floor", "grad_variance")}
+            entries.append(entry)
+    return entries
+
+
+def _differences(rows: Sequence[Row], shown: Sequence[str]) -> list[Row]:
+    done = [row for row in rows if row["status"] == "done"]
+    names = [*(name for name in shown if name != "beta"), "n"]
+    entries = []
+    for values, group in _grouped(done, names):
+        by_beta = {
+            beta: {seed: float(np.mean(scores)) for seed, scores in _by_seed(same).items()}
+            for (beta,), same in _grouped(group, ["beta"])
+        }
+        baseline = min(by_beta, key=lambda beta: (abs(beta), beta))
+        for beta, scores in by_beta.items():
+            pair = paired_difference(scores, by_beta[baseline]) if beta != baseline else None
+            if pair is not None:
+                entry = {**dict(zip(names, values, strict=True)), "beta": beta, "baseline": baseline}
+                entries.append(
+                    entry | {"seeds": pair.n, "difference": pair.mean, "low": pair.low, "high": pair.high}
+                )
+    return entries
+
+
+def _grouped(rows: Sequence[Row], names: Sequence[str]) -> list[tuple[tuple, list[Row]]]:
+    """Rows with equal values of ``names`` together, sorted by those values."""
+    groups: dict[tuple, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[name] for name in names), []).append(row)
+    return sorted(groups.items(), key=lambda item: item[0])
+
+
+def _by_seed(rows: Sequence[Row]) -> dict[int, list[float]]:
+    scores: dict[int, list[float]] = {}
+    for row in rows:
+        scores.setdefault(row["seed"], []).append(row["sw1"])
+    return scores
+
+
+def _count(statuses: Iterable[str]) -> dict[str, int]:
+    return dict(Counter(statuses))
+
+
+def _mean(values: Sequence[float]) -> float:
+    finite = [value for value in values if math.isfinite(value)]
+    return float(np.mean(finite)) if finite else math.nan

@@ -1,0 +1,113 @@
+"""Intervals over seeds: what a mean of a few runs is worth."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+
+class Interval(NamedTuple):
+    """A mean and the interval around it.
+
+    Args:
+        mean: of the values.
+        low: lower end; NaN for a single value, which tells nothing about spread.
+        high: upper end; likewise.
+        n: number of values.
+    """
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+
+def mean_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> Interval:
+    """Mean of independent values with Student's t interval: mean -+ t_{n-1} s / sqrt(n).
+
+    Args:
+        values: one per seed, finite.
+        level: of confidence, in (0, 1).
+
+    Raises:
+        ValueError: no value, one that is not finite, or a level out of range.
+
+    >>> mean_interval([1.0, 2.0, 3.0]).mean
+    2.0
+    """
+    array = _finite(values, level)
+    mean, n = float(np.mean(array)), len(array)
+    if n == 1:
+        return Interval(mean, math.nan, math.nan, 1)
+    half = float(stats.t.ppf((1 + level) / 2, n - 1)) * float(np.std(array, ddof=1)) / math.sqrt(n)
+    return Interval(mean, mean - half, mean + half, n)
+
+
+def paired_difference(
+    values: Mapping[int, float], baseline: Mapping[int, float], level: float = 0.95
+) -> Interval | None:
+    """Mean of values minus baseline over the seeds of both, with its t interval; None without such a seed.
+
+    Runs that share a seed share their noise: the difference varies less than either side.
+
+    Args:
+        values: seed -> value, finite.
+        baseline: seed -> value, finite.
+        level: of confidence, in (0, 1).
+
+    Raises:
+        ValueError: a value that is not finite, or a level out of range.
+    """
+    seeds = sorted(set(values) & set(baseline))
+    if not seeds:
+        return None
+    return mean_interval([values[seed] - baseline[seed] for seed in seeds], level)
+
+
+def bootstrap_interval(
+    values: Sequence[float] | np.ndarray,
+    statistic: Callable[..., np.ndarray] = np.mean,
+    level: float = 0.95,
+    num_resamples: int = 9999,
+    seed: int = 0,
+) -> Interval:
+    """``statistic`` of the values (as ``mean``) and its bias-corrected accelerated bootstrap interval (BCa).
+
+    Args:
+        values: independent, finite; at least two for an interval.
+        statistic: of an array along ``axis``, as ``np.mean``.
+        level: of confidence, in (0, 1).
+        num_resamples: at least 1.
+        seed: of the resampling.
+
+    Raises:
+        ValueError: no value, one that is not finite, or a level out of range.
+    """
+    array = _finite(values, level)
+    centre, n = float(statistic(array, axis=0)), len(array)
+    if n == 1:
+        return Interval(centre, math.nan, math.nan, 1)
+    if np.all(array == array[0]):
+        return Interval(centre, centre, centre, n)  # BCa divides by the spread of the resamples
+    result = stats.bootstrap(
+        (array,),
+        statistic,
+        confidence_level=level,
+        n_resamples=num_resamples,
+        rng=np.random.default_rng(seed),
+    )
+    low, high = result.confidence_interval
+    return Interval(centre, float(low), float(high), n)
+
+
+def _finite(values: Sequence[float] | np.ndarray, level: float) -> np.ndarray:
+    array = np.asarray(values, np.float64)
+    if array.ndim != 1 or len(array) == 0:
+        raise ValueError(f"an interval needs at least one value, got shape {array.shape}")
+    if not np.all(np.isfinite(array)):
+        raise ValueError(f"an interval needs finite values, got {array[~np.isfinite(array)][0]}")
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie in (0, 1), got {level}")
+    return array

@@ -1,0 +1,173 @@
+"""Grids of runs: planned as a list, trained in lanes, restarted by running the same line again.
+
+A cell is one config, and its folder is named by the config's hash. What is finished is on disk, whole;
+nothing else is remembered, so a sweep can be stopped, started again, and parted between machines that share
+a disk, or merge their folders later, without any of them knowing of the others.
+"""
+
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from toylab import runs
+from toylab.atomic import atomic_write_json
+from toylab.config import FIELDS, RunConfig
+
+SCORES = "scores.json"
+"""File of a run folder: metric -> value, stderr, n, floor of a final evaluation."""
+MAX_CELLS = 100_000
+
+
+class Cell(NamedTuple):
+    """One run of a grid and the name of its folder."""
+
+    name: str
+    config: RunConfig
+
+
+class Scoring(NamedTuple):
+    """The final evaluation of each cell: the arguments of `toylab.evaluate`."""
+
+    names: tuple[str, ...] = ("sliced_w1",)
+    n: int | None = None
+    num_keys: int = 2
+
+
+class Progress(NamedTuple):
+    """How far a sweep has come: cells finished before it began, finished by it, and all of them."""
+
+    skipped: int
+    trained: int
+    total: int
+
+
+def plan(grid: Mapping[str, Sequence[Any]]) -> list[Cell]:
+    """Every combination of the values of ``grid``, the last field varying fastest.
+
+    Args:
+        grid: field of `RunConfig` -> its values; fields that are missing keep their default.
+
+    Raises:
+        ValueError: an unknown field, a field without values, a bad value, or more than 100,000 cells.
+
+    >>> [cell.config.beta for cell in plan({"beta": [0, 1], "seed": [0, 1]})]
+    [0.0, 0.0, 1.0, 1.0]
+    """
+    if unknown := sorted(set(grid) - set(FIELDS)):
+        raise ValueError(f"unknown setting {unknown[0]!r}; choices: {', '.join(FIELDS)}")
+    size = 1
+    for name, values in grid.items():
+        size *= len(values)
+        if not values:
+            raise ValueError(f"{name} has no values")
+    if size > MAX_CELLS:
+        raise ValueError(f"the grid has {size} cells, at most {MAX_CELLS} are planned")
+    configs = [
+        RunConfig(**dict(zip(grid, values, strict=True))) for values in itertools.product(*grid.values())
+    ]
+    cells = {cell_name(config): config for config in configs}
+    return [Cell(name, config) for name, config in cells.items()]
+
+
+def cell_name(config: RunConfig) -> str:
+    """A name that tells configs apart: what matters most to a reader, then a hash of all settings."""
+    canonical = json.dumps(config.to_dict(), sort_keys=True)
+    digest = hashlib.sha256(canonical.encode()).hexdigest()[:10]
+    return f"{config.dataset}-{config.method}-b{config.beta:g}-s{config.seed}-{digest}"
+
+
+def shard(cells: Sequence[Cell], index: int, count: int) -> list[Cell]:
+    """Part ``index`` (from 0) of ``count``: the parts are disjoint, and together they are the whole.
+
+    Raises:
+        ValueError: ``index`` outside [0, count).
+    """
+    if not 0 <= index < count:
+        raise ValueError(f"shard {index}/{count} is not one of 0/{count} to {max(count - 1, 0)}/{count}")
+    return list(cells[index::count])
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a cell needs no more work: trained to the end and scored, or diverged.
+
+    Raises:
+        ValueError: a damaged run folder; the message names the file.
+    """
+    if not runs.is_run(folder):
+        return False
+    status = runs.read_run(folder).config.get("status")
+    return status == "diverged" or (status == "done" and (folder / SCORES).is_file())
+
+
+def run_sweep(
+    cells: Sequence[Cell],
+    out: Path,
+    scoring: Scoring | None = None,
+    lanes: int | None = None,
+    progress: bool | None = None,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> Progress:
+    """Train and score the cells that are not finished yet; interrupted ones continue where they stopped.
+
+    Args:
+        cells: planned runs.
+        out: folder that holds one run folder per cell.
+        scoring: the final evaluation; 32,768 samples, sliced W1 and two keys by default.
+        lanes: runs that train together, and reach the disk together; by default 8 per device.
+        progress: a progress bar on standard error; by default where that is a terminal.
+        on_progress: called at the start and whenever cells are finished.
+
+    Raises:
+        ValueError: a bad setting, before anything is trained; a damaged run folder.
+        TrainingInterrupted: on Ctrl-C, after saving.
+    """
+    from toylab.training import load, train_many
+    from toylab.training.api import group_by_program
+
+    scoring = scoring or Scoring()
+    pending = [cell for cell in cells if not is_finished(out / cell.name)]
+    done = Progress(len(cells) - len(pending), 0, len(cells))
+    on_progress(done)
+    started = [load(out / cell.name) if runs.is_run(out / cell.name) else None for cell in pending]
+    groups = group_by_program([cell.config for cell in pending], started) if pending else []
+    for members in groups:
+        for chunk in equal_chunks(members, lanes or _default_lanes()):
+            trained = train_many(
+                [pending[i].config for i in chunk],
+                paths=[out / pending[i].name for i in chunk],
+                resume=[started[i] for i in chunk],
+                progress=progress,
+            )
+            for run in trained:
+                if run.status == "done":
+                    score(run, scoring)
+            done = done._replace(trained=done.trained + len(chunk))
+            on_progress(done)
+    return done
+
+
+def score(run, scoring: Scoring) -> None:
+    """Evaluate a saved run and write the scores into its folder."""
+    from toylab.evaluation import evaluate
+
+    scores = evaluate(run, scoring.names, n=scoring.n, num_keys=scoring.num_keys)
+    atomic_write_json(run.path / SCORES, {name: value.to_json() for name, value in scores.items()})
+
+
+def _default_lanes() -> int:
+    import jax
+
+    return 8 * jax.local_device_count()
+
+
+def equal_chunks(items: Sequence[int], largest: int) -> list[Sequence[int]]:
+    """As few chunks of at most ``largest`` as possible, of one size but the last: each size compiles anew.
+
+    >>> [len(chunk) for chunk in equal_chunks(range(18), 16)]
+    [9, 9]
+    """
+    size = -(-len(items) // -(-len(items) // largest))
+    return [items[start : start + size] for start in range(0, len(items), size)]
