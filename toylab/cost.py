@@ -27,7 +27,7 @@ def cost(config: RunConfig) -> dict[str, Any]:
         flops_step: operations of one optimiser step on the whole batch: ``split`` as trained, with rows r = t
             apart; ``plain`` if every row took the Jacobian-vector product.
         bytes: memory of a lane's state: parameters, their moving average, optimiser state, counters.
-        collectives: communications between devices while lanes train; 0, since lanes know nothing of each other.
+        collectives: communications between devices while lanes train.
 
     Raises:
         ValueError: an unknown name or a bad option.
@@ -66,8 +66,8 @@ def _flops(fn: Callable, *arguments: Any) -> int:
 def _collectives(experiment: Experiment) -> int:
     """Collective operations in a lane's stretch of training.
 
-    Lanes are laid over devices by `shard_map`, in which every communication is written out: what the program of a
-    lane does not name, nobody adds.
+    Lanes are laid over devices by `shard_map`, in which every communication is written out: what the program
+    of a lane does not name, nobody adds.
     """
     state = jax.eval_shape(init_state, experiment)
     program = str(jax.make_jaxpr(train_lane)(experiment, state, jax.ShapeDtypeStruct((), jnp.int32)))

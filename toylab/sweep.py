@@ -19,6 +19,7 @@ from toylab.config import FIELDS, RunConfig
 SCORES = "scores.json"
 """File of a run folder: metric -> value, stderr, n, floor of a final evaluation."""
 MAX_CELLS = 100_000
+LANES_PER_DEVICE = 8
 
 
 class Cell(NamedTuple):
@@ -132,20 +133,20 @@ def run_sweep(
     done = Progress(len(cells) - len(pending), 0, len(cells))
     on_progress(done)
     started = [load(out / cell.name) if runs.is_run(out / cell.name) else None for cell in pending]
-    groups = group_by_program([cell.config for cell in pending], started) if pending else []
-    for members in groups:
-        for chunk in equal_chunks(members, lanes or _default_lanes()):
-            trained = train_many(
-                [pending[i].config for i in chunk],
-                paths=[out / pending[i].name for i in chunk],
-                resume=[started[i] for i in chunk],
-                progress=progress,
-            )
-            for run in trained:
-                if run.status == "done":
-                    score(run, scoring)
-            done = done._replace(trained=done.trained + len(chunk))
-            on_progress(done)
+    for chunk in _plan_chunks(group_by_program([cell.config for cell in pending], started), lanes):
+        untrained = [i for i in chunk if (run := started[i]) is None or run.status == "unfinished"]
+        trained = train_many(
+            [pending[i].config for i in untrained],
+            paths=[out / pending[i].name for i in untrained],
+            resume=[started[i] for i in untrained],
+            progress=progress,
+        )
+        unscored = [run for i in chunk if (run := started[i]) is not None and i not in untrained]
+        for run in [*unscored, *trained]:
+            if run.status == "done":
+                score(run, scoring)
+        done = done._replace(trained=done.trained + len(chunk))
+        on_progress(done)
     return done
 
 
@@ -157,10 +158,12 @@ def score(run, scoring: Scoring) -> None:
     atomic_write_json(run.path / SCORES, {name: value.to_json() for name, value in scores.items()})
 
 
-def _default_lanes() -> int:
+def _plan_chunks(groups: Sequence[Sequence[int]], lanes: int | None) -> list[Sequence[int]]:
+    """What trains together, in order: the groups in chunks of at most ``lanes``."""
     import jax
 
-    return 8 * jax.local_device_count()
+    largest = lanes or LANES_PER_DEVICE * jax.local_device_count()
+    return [chunk for group in groups for chunk in equal_chunks(group, largest)]
 
 
 def equal_chunks(items: Sequence[int], largest: int) -> list[Sequence[int]]:
