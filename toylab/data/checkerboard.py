@@ -10,8 +10,7 @@ from toylab.data.options import Number, number
 from toylab.types import Matrix, Point, Points, PRNGKey, Scalar
 
 _EDGES = np.arange(-2, 3)
-# Column and row of every dark square.
-_COLUMN, _ROW = np.nonzero(np.add.outer(np.arange(4), np.arange(4)) % 2 == 0)
+_DARK = np.add.outer(np.arange(4), np.arange(4)) % 2 == 0  # by column and row
 # Below a = 1 - t of this size the weight of y is flat to 1e-3 across an interval, wherever its mode is.
 _FLAT = 1e-3
 _DROP = 37.0  # the quadrature stops where the density has fallen by e^-37 = 1e-16
@@ -53,13 +52,14 @@ class Checkerboard(AbstractDataset):
         )
         # Far outside the board both axes have huge log masses: compare within an axis before adding the two.
         log_mass = log_mass - jnp.max(log_mass, axis=1, keepdims=True)
-        posterior = jax.nn.softmax(log_mass[0, _COLUMN] + log_mass[1, _ROW])
-        velocities = jnp.stack([v_axis[0, _COLUMN], v_axis[1, _ROW]], axis=-1)
-        variances = jnp.stack([variance[0, _COLUMN], variance[1, _ROW]], axis=-1)
-        v = posterior @ velocities
-        deviations = velocities - v
-        between = jnp.einsum("k,ki,kj->ij", posterior, deviations, deviations)
-        return v, jnp.diag(posterior @ variances) + between
+        log_joint = jnp.where(_DARK, log_mass[0][:, None] + log_mass[1][None, :], -jnp.inf)
+        posterior = jax.nn.softmax(log_joint, axis=(0, 1))
+        marginals = jnp.stack([posterior.sum(1), posterior.sum(0)])
+        v = jnp.sum(marginals * v_axis, axis=1)
+        deviations = v_axis - v[:, None]
+        diagonal = jnp.sum(marginals * (variance + deviations**2), axis=1)
+        cross = deviations[0] @ posterior @ deviations[1]
+        return v, jnp.diag(diagonal) + cross * (1 - jnp.eye(2, dtype=x.dtype))
 
     def moments(self) -> Moments:
         """Mean and covariance of the board: x1 and x2 are each uniform on it, and lean to one diagonal."""

@@ -1,5 +1,6 @@
 """Any mixture of round Gaussians."""
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from toylab.data.base import datasets
@@ -10,6 +11,15 @@ from toylab.data.options import array
 @datasets.register("gaussian_mixture")
 def gaussian_mixture(means: ArrayLike, stds: ArrayLike, weights: ArrayLike | None = None) -> GaussianMixture:
     """Round Gaussians at ``means`` (k, dim), with one or k ``stds``, and weights (equal by default)."""
-    stds = array("stds", stds)
-    weights = None if weights is None else array("weights", weights)
-    return isotropic_mixture(array("means", means), float(stds) if stds.ndim == 0 else stds, weights)
+    means, stds = array("means", means), array("stds", stds)
+    if means.ndim != 2 or 0 in means.shape:
+        raise ValueError(f"means must have shape (k, dim), got {means.shape}")
+    if stds.shape not in ((), means.shape[:1]):
+        raise ValueError(f"stds must be one number or {len(means)} of them, got shape {stds.shape}")
+    if stds.min() < 1e-3:
+        raise ValueError(f"stds must be positive, got {stds.min():g}; the smallest is 0.001")
+    if weights is not None:
+        weights = array("weights", weights)
+        if weights.shape != means.shape[:1] or weights.min() <= 0:
+            raise ValueError(f"weights must be {len(means)} positive numbers, got {weights.tolist()}")
+    return isotropic_mixture(means, np.broadcast_to(stds, len(means)), weights)
