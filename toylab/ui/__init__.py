@@ -1,0 +1,1 @@
+"""The app's parts: pages, controls, charts. The only package that imports streamlit."""

@@ -1,0 +1,146 @@
+"""Vega-Lite specifications as plain dictionaries: a stable one is redrawn in place when its data change."""
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+from jaxtyping import Float
+from numpy import ndarray
+
+from toylab.ui.theme import Palette
+
+SQUARE = 436
+"""Side of a square of samples, in pixels."""
+CURVE_WIDTH, CURVE_HEIGHT = 290, 150
+
+
+def square(
+    data: Float[ndarray, "n 2"],
+    samples: Float[ndarray, "m 2"] | None,
+    frame: tuple[float, float, float],
+    colour: str,
+    palette: Palette,
+    key: str,
+    alt: str,
+) -> None:
+    """Samples over data in a square of fixed extent ``frame`` (centre x, centre y, half side)."""
+    table = pd.DataFrame(data, columns=["x", "y"])
+    table["kind"] = "data"
+    if samples is not None:
+        drawn = pd.DataFrame(samples, columns=["x", "y"])
+        drawn["kind"] = "sample"
+        table = pd.concat([table, drawn], ignore_index=True)
+    x, y, half = frame
+    spec = {
+        "height": SQUARE,
+        "padding": {"left": 1, "right": 1, "top": 1, "bottom": 1},
+        "mark": {"type": "circle", "clip": True},
+        "encoding": {
+            "x": _coordinate("x", x, half, palette),
+            "y": _coordinate("y", y, half, palette),
+            "color": _by_kind([palette.data, colour]),
+            "size": _by_kind([12, 14]),
+            "opacity": _by_kind([0.45, 0.7]),
+        },
+        "config": {"view": {"stroke": palette.frame, "strokeWidth": 1}},
+    }
+    st.vega_lite_chart(table, spec, width=SQUARE, key=key, alt=alt)
+
+
+def _by_kind(values: list) -> dict[str, Any]:
+    scale = {"domain": ["data", "sample"], "range": values}
+    return {"field": "kind", "type": "nominal", "legend": None, "scale": scale}
+
+
+def _coordinate(field: str, centre: float, half: float, palette: Palette) -> dict[str, Any]:
+    # Labels inside the frame: both squares keep their full size and one scale.
+    inside = {"labelPadding": -16, "labelBaseline": "middle"}
+    if field == "y":
+        inside = {"labelPadding": -6, "labelAlign": "left"}
+    return {
+        "field": field,
+        "type": "quantitative",
+        "scale": {"domain": [centre - half, centre + half], "nice": False, "zero": False},
+        "axis": {
+            "title": None,
+            "grid": False,
+            "domain": False,
+            "ticks": False,
+            "tickCount": 5,
+            "labelBound": True,
+            "labelColor": palette.faint,
+            "labelOpacity": 0.8,
+            "labelFontSize": 10,
+            **inside,
+        },
+    }
+
+
+def curve(
+    lines: pd.DataFrame,
+    marks: pd.DataFrame,
+    steps: int,
+    palette: Palette,
+    key: str,
+    alt: str,
+) -> None:
+    """One slim curve over steps for both lanes, on a log scale.
+
+    Args:
+        lines: columns step, value, lane ("chosen" or "baseline").
+        marks: columns step, value, label, kind: a "floor" is a horizontal rule at value, an "event" a vertical one.
+        steps: right end of the axis: the whole run, so that the curve shows how far it has come.
+        palette: colours.
+        key: of the chart.
+        alt: what the chart says, for those who do not see it.
+    """
+    table = pd.concat([lines.assign(kind="line", label=""), marks.assign(lane="")], ignore_index=True)
+    rule = {"type": "rule", "strokeWidth": 1, "strokeDash": [3, 3], "color": palette.faint}
+    text = {"type": "text", "fontSize": 10.5, "color": palette.faint, "align": "left", "dx": 3}
+    quiet = {"title": None, "grid": False, "labelColor": palette.faint, "tickCount": 4, "labelExpr": _SHORT}
+    x = {
+        "field": "step",
+        "type": "quantitative",
+        "axis": quiet,
+        "scale": {"domain": [0, steps], "nice": False},
+    }
+    y = {
+        "field": "value",
+        "type": "quantitative",
+        "axis": {**quiet, "values": _DECADES, "domain": True, "domainColor": palette.frame},
+        "scale": {"type": "log", "nice": False, "padding": 8},
+    }
+    lanes = {"domain": ["chosen", "baseline"], "range": [palette.chosen, palette.baseline]}
+    colour = {"field": "lane", "type": "nominal", "legend": None, "scale": lanes}
+    label = {"field": "label", "type": "nominal"}
+    hover = [
+        {"field": "step", "type": "quantitative", "format": ","},
+        {"field": "value", "type": "quantitative", "format": ".4~g"},
+        {"field": "lane", "type": "nominal"},
+    ]
+    spec = {
+        "height": CURVE_HEIGHT,
+        "padding": {"left": 2, "right": 10, "top": 4, "bottom": 2},
+        "layer": [
+            _layer("event", rule, {"x": x}),
+            _layer("event", text, {"x": x, "y": {"value": 5}, "text": label}),
+            _layer("floor", rule, {"y": y}),
+            _layer("floor", {**text, "dy": -7}, {"x": {"value": 0}, "y": y, "text": label}),
+            _layer(
+                "line", {"type": "line", "strokeWidth": 2, "clip": True}, {"x": x, "y": y, "color": colour}
+            ),
+            _layer("line", {"type": "circle", "size": 60, "opacity": 0}, {"x": x, "y": y, "tooltip": hover}),
+        ],
+        "config": {"view": {"stroke": None}},
+    }
+    st.vega_lite_chart(table, spec, width=CURVE_WIDTH, key=key, alt=alt)
+
+
+# 1, 3, 10, 30, ...: round numbers, and few of them, whatever range a loss takes.
+_DECADES = [float(f"{digit}e{power}") for power in range(-4, 10) for digit in (1, 3)]
+# Vega's own "~s" writes 0k and, below one, 100m for 0.1.
+_SHORT = "datum.value >= 1000 ? datum.value / 1000 + 'k' : format(datum.value, '~g')"
+
+
+def _layer(kind: str, mark: dict[str, Any], encoding: dict[str, Any]) -> dict[str, Any]:
+    return {"transform": [{"filter": f"datum.kind === '{kind}'"}], "mark": mark, "encoding": encoding}

@@ -1,0 +1,104 @@
+"""The lab's controls. Their values live in the address bar; `config` makes a valid run of them."""
+
+import streamlit as st
+
+from toylab.config import RunConfig
+from toylab.ui import session, settings
+from toylab.ui.settings import DEFAULTS
+
+# Where 0 and 1 stand on a slider from -1 to 2, and what they mean.
+TICKS = """
+<div class="beta-ticks" aria-hidden="true">
+<span style="left:0">&minus;1</span>
+<span style="left:33.33%"><b>0</b>MeanFlow</span>
+<span style="left:66.67%"><b>1</b>proxy alone</span>
+<span style="left:100%">2</span>
+</div>
+"""
+BETA_HELP = (
+    "The tangent of the derivative term mixes the conditional velocity of one data point (exact on average, "
+    "noisy) with a proxy of the marginal velocity (less noise). 0 is MeanFlow as published, 1 uses the proxy "
+    "alone. The slider acts while training."
+)
+
+
+def config() -> RunConfig:
+    """The run that the controls ask for."""
+    return settings.read_config({name: st.session_state.get(name) for name in DEFAULTS})
+
+
+def dataset_picker() -> None:
+    """A radio group in the look of a grid of pictures (see `thumbnails`)."""
+    with st.container(key="picker"):
+        st.radio(
+            "Dataset",
+            settings.dataset_names(),
+            format_func=lambda name: name.replace("_", " "),
+            key="dataset",
+            bind="query-params",
+            horizontal=True,
+            label_visibility="collapsed",
+        )
+
+
+def beta_slider() -> None:
+    """The coefficient, acting while training, with the formula that it stands in."""
+    with st.container(key="beta_box"):
+        st.slider(
+            "Coefficient β",
+            settings.BETA_MIN,
+            settings.BETA_MAX,
+            DEFAULTS["beta"],
+            settings.BETA_STEP,
+            key="beta",
+            on_change=_set_beta,
+            bind="query-params",
+            help=BETA_HELP,
+        )
+        st.html(TICKS)
+        beta = settings.snap_beta(st.session_state.get("beta"))
+        st.markdown(
+            r"$\text{tangent} = (1-\beta)\,v_\text{cond} + \beta\,\hat v$" + "\n\n"
+            rf"$\phantom{{\text{{tangent}}}} = {1 - beta:.2f}\,v_\text{{cond}} {beta:+.2f}\,\hat v$"
+        )
+
+
+def run_settings() -> None:
+    """Seed, steps, learning rate, and the rest behind a button."""
+    seed, steps, rate = st.columns(3, gap="small", wrap=False)
+    with seed:
+        st.number_input("Seed", 0, settings.MAX_SEED, DEFAULTS["seed"], key="seed", bind="query-params")
+    with steps:
+        _select("Steps", "steps", settings.STEPS, lambda value: f"{value:,}")
+    with rate:
+        _select("Learning rate", "lr", settings.LEARNING_RATES, "{:g}".format, on_change=_set_learning_rate)
+    with st.popover("Advanced", width="stretch"):
+        _select("Batch size", "batch", settings.BATCH_SIZES, str)
+        _select(
+            "Proxy of the marginal velocity", "proxy", settings.PROXIES, lambda name: name.replace("_", " ")
+        )
+        _select("Largest gap t − r", "gap", settings.MAX_GAPS, "{:g}".format)
+        _select("Share of the batch with r = t", "equal", settings.SHARES_EQUAL, "{:g}".format)
+        _select("Width of the net", "width", settings.WIDTHS, str)
+        st.caption("All but β and the learning rate take effect at the next start.")
+
+
+def _select(label: str, key: str, options: tuple, format_func, on_change=None) -> None:
+    st.selectbox(
+        label,
+        options,
+        options.index(DEFAULTS[key]),
+        format_func=format_func,
+        key=key,
+        on_change=on_change or "rerun",
+        filter_mode=None,
+        bind="query-params",
+    )
+
+
+def _set_beta() -> None:
+    session.act(lambda job: job.set(beta=config().beta))
+
+
+def _set_learning_rate() -> None:
+    session.act(lambda job: job.set(learning_rate=config().learning_rate))

@@ -1,0 +1,139 @@
+"""The stage: progress, two squares, one sentence, three curves, all drawn from one snapshot."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from toylab.config import RunConfig
+from toylab.jobs import JobState, Snapshot
+from toylab.ui import charts, theme, thumbnails, words
+from toylab.ui.words import Kind, short
+
+LANES = ("chosen", "baseline")
+CURVES = (("loss", "Loss"), ("grad_variance", "Gradient variance"), ("sw1", "Wasserstein distance"))
+
+
+def draw(snapshot: Snapshot, *, place: int = 0, kind: Kind = "job") -> None:
+    """Draw one snapshot; the baseline left, the chosen lane right, on the same axes.
+
+    Args:
+        snapshot: of a job, of the stored run, or a `preview`.
+        place: how many runs are ahead of a queued job.
+        kind: which of the three it is.
+    """
+    palette = theme.palette()
+    name = snapshot.config.dataset
+    data = snapshot.data if snapshot.data is not None else thumbnails.points(name)
+    with st.container(key="status"):
+        st.progress(min(1.0, snapshot.step / snapshot.steps), text=status_line(snapshot, kind))
+    with st.container(key="squares", horizontal=True, wrap=False):
+        for lane, title, colour in (
+            (1, _baseline_title(), palette.baseline),
+            (0, _chosen_title(snapshot), palette.chosen),
+        ):
+            with st.container(key=f"square_{LANES[lane]}"):
+                st.markdown(title + _score(snapshot, lane))
+                charts.square(
+                    data,
+                    None if snapshot.samples is None else snapshot.samples[lane],
+                    thumbnails.frame(name),
+                    colour,
+                    palette,
+                    key=f"chart_square_{LANES[lane]}",
+                    alt=f"One-step samples of the {LANES[lane]} lane over the data of {name}",
+                )
+    with st.container(key="sentence"):
+        text = words.sentence(snapshot, place, kind)
+        st.markdown(f":red[{text}]" if snapshot.state in {JobState.DIVERGED, JobState.FAILED} else text)
+    with st.container(key="curves", horizontal=True, wrap=False):
+        for column, title in CURVES:
+            with st.container(key=f"curve_{column}"):
+                st.markdown(_curve_title(snapshot, column, title))
+                charts.curve(
+                    _lines(snapshot, column),
+                    _marks(snapshot, column),
+                    snapshot.steps,
+                    palette,
+                    key=f"chart_{column}",
+                    alt=f"{title} over steps of the chosen lane and the baseline, logarithmic",
+                )
+
+
+def status_line(snapshot: Snapshot, kind: Kind = "job") -> str:
+    """State, step and speed, in words that tests and screen readers find too."""
+    state = {"stored": "stored run", "preview": "ready"}.get(kind, snapshot.state.value)
+    parts = [f"**{state.upper()}**", f"step {snapshot.step:,} of {snapshot.steps:,}"]
+    if snapshot.state is JobState.RUNNING and snapshot.eta is not None:
+        parts += [f"{short(snapshot.steps_per_second)} steps/s", f"{snapshot.eta:.0f} s to go"]
+    return " · ".join(parts)
+
+
+def preview(config: RunConfig) -> Snapshot:
+    """What to show before a run of ``config``: its data."""
+    return Snapshot(seq=0, state=JobState.STOPPED, config=config)
+
+
+def _baseline_title() -> str:
+    return ":orange[**●**] **β = 0**, baseline"
+
+
+def _chosen_title(snapshot: Snapshot) -> str:
+    return f":blue[**●**] **β = {snapshot.config.beta:g}**, {snapshot.config.proxy.replace('_', ' ')} proxy"
+
+
+def _score(snapshot: Snapshot, lane: int) -> str:
+    if not snapshot.histories:
+        return ""
+    value = snapshot.latest("sw1")[lane]
+    return f" · distance {short(value)}" if math.isfinite(value) else ""
+
+
+def _curve_title(snapshot: Snapshot, column: str, title: str) -> str:
+    return f"**{title}** {_values(snapshot, column)}"
+
+
+def _values(snapshot: Snapshot, column: str) -> str:
+    if not snapshot.histories or not len(snapshot.histories[0]):
+        return ""
+    chosen, baseline = map(short, snapshot.latest(column))
+    return f":orange[{baseline}] :blue[{chosen}]"
+
+
+def _lines(snapshot: Snapshot, column: str) -> pd.DataFrame:
+    tables = [
+        pd.DataFrame({"step": table.index, "value": table[column].to_numpy(), "lane": lane})
+        for lane, table in zip(LANES, snapshot.histories, strict=False)
+        if len(table)
+    ]
+    if not tables:
+        return pd.DataFrame({"step": [0.0], "value": [1.0], "lane": ["none"]}).iloc[:0]
+    lines = pd.concat(tables, ignore_index=True)
+    value = lines["value"].to_numpy()
+    return lines.loc[(value > 0) & np.isfinite(value)]
+
+
+def _marks(snapshot: Snapshot, column: str) -> pd.DataFrame:
+    rows = [
+        {
+            "step": float(event.step),
+            "value": None,
+            "kind": "event",
+            "label": f"β {event.new:g}" if event.name == "beta" else f"lr {event.new:g}",
+        }
+        for event in snapshot.events
+    ]
+    if column == "sw1" and snapshot.histories and len(snapshot.histories[0]):
+        floor = snapshot.latest("sw1_floor")[0]
+        rows.append(
+            {
+                "step": 0.0,
+                "value": floor,
+                "kind": "floor",
+                "label": f"floor {short(floor)}, n = {snapshot.config.eval_samples:,}",
+            }
+        )
+    return pd.DataFrame(rows, columns=["step", "value", "kind", "label"]).astype(
+        {"step": float, "value": float}
+    )

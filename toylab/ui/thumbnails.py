@@ -1,0 +1,97 @@
+"""Small pictures of the datasets, and the style that makes the dataset picker of them."""
+
+import base64
+import io
+import json
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from PIL import Image
+
+from toylab.data import datasets
+from toylab.parallel import use_all_cores
+from toylab.ui.settings import dataset_names
+
+ASSETS = Path(__file__).parent / "assets"
+PIXELS = 112
+"""Side of a thumbnail: twice what is shown, for dense screens."""
+INK = (96, 125, 150)
+"""A colour that reads on white and on black."""
+
+
+@cache
+def _packaged() -> dict[str, list[list[float]]]:
+    return json.loads((ASSETS / "points.json").read_text())
+
+
+@cache
+def points(name: str) -> Float[np.ndarray, "n 2"]:
+    """About a thousand points of a dataset: packaged, or drawn now for one that was added since."""
+    packaged = _packaged().get(name)
+    if packaged is not None:
+        return np.asarray(packaged, np.float32)
+    use_all_cores()  # before JAX starts
+    return datasets.create(name).sample(1000, seed=1)
+
+
+@cache
+def frame(name: str) -> tuple[float, float, float]:
+    """The square that shows a dataset: centre x, centre y and half its side, with room for strays."""
+    low, high = np.quantile(points(name), [0.005, 0.995], axis=0)
+    centre, half = (low + high) / 2, float(np.max(high - low)) / 2
+    return float(centre[0].round(1)), float(centre[1].round(1)), round(half * 1.28, 1)
+
+
+@cache
+def picture(name: str) -> str:
+    """A dataset as a data URL: ink where points are, transparent elsewhere."""
+    x, y, half = frame(name)
+    cells = ((points(name) - [x, y]) / half * 0.5 + 0.5) * PIXELS
+    alpha = np.zeros((PIXELS, PIXELS))
+    for dx in range(-1, 2):
+        for dy in range(-1, 2):
+            column, row = np.clip(cells.astype(int) + np.array([dx, dy]), 0, PIXELS - 1).T
+            np.add.at(alpha, (PIXELS - 1 - row, column), 0.45 if dx == dy == 0 else 0.22)
+    image = np.empty((PIXELS, PIXELS, 4), np.uint8)
+    image[..., :3], image[..., 3] = INK, np.minimum(alpha, 1) * 255
+    buffer = io.BytesIO()
+    Image.fromarray(image).quantize(32).save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+@cache
+def style_sheet() -> str:
+    """Turns the radio group into a grid of pictures; to keys and screen readers it stays one."""
+    rules = [
+        f'.st-key-picker [role="radiogroup"] > div:nth-of-type({index}) > label '
+        f'{{ background-image: url("{picture(name)}"); }}'
+        for index, name in enumerate(dataset_names(), 1)
+    ]
+    return _PICKER + "\n".join(rules)
+
+
+_PICKER = """
+.st-key-picker .element-container, .st-key-picker .stRadio { width: 100%; }
+.st-key-picker [data-testid="stWidgetLabel"] { display: none; }
+.st-key-picker [role="radiogroup"] {
+  display: grid; grid-template-columns: repeat(4, 1fr); gap: 6px; width: 100%;
+}
+.st-key-picker [role="radiogroup"] > div { width: 100%; margin: 0; }
+.st-key-picker label {
+  width: 100%; height: 86px; margin: 0; padding: 62px 1px 0; box-sizing: border-box; cursor: pointer;
+  display: flex; justify-content: center; align-items: flex-start;
+  background-size: 56px 56px; background-repeat: no-repeat; background-position: center 5px;
+  border: 1px solid var(--edge); border-radius: 6px;
+}
+.st-key-picker label:hover { border-color: var(--chosen); }
+.st-key-picker label[data-selected] {
+  border-color: var(--chosen); box-shadow: inset 0 0 0 1px var(--chosen);
+}
+.st-key-picker label:has(input:focus-visible) { outline: 2px solid var(--chosen); outline-offset: 2px; }
+/* The ring of the radio button: the frame says the same. */
+.st-key-picker label > div { margin: 0; padding: 0; justify-content: center; }
+.st-key-picker label > div > div:first-child { display: none; }
+.st-key-picker p { font-size: 0.72rem; line-height: 1.1; text-align: center; white-space: nowrap; }
+"""
