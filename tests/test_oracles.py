@@ -89,7 +89,7 @@ def test_flow_identities(name, x64):
     assert semigroup_error(lambda x, t, r: x - (t - r) * np.asarray(o.velocity(x, t)), x, t, s, r) > 1e-3
 
 
-@pytest.mark.parametrize("name", ["eight_gaussians", "checkerboard", "two_moons"])
+@pytest.mark.parametrize("name", ["eight_gaussians", "checkerboard"])
 def test_flow_map_jacobian(name, x64):
     o = built(name)
     t, r = 0.8, 0.2
@@ -136,7 +136,7 @@ def test_gaussian_closed_form(x64):
 @pytest.mark.parametrize("name", NAMES)
 def test_flow_of_noise_is_data(name):
     """Sliced distance of 1 -> 0 samples to fresh data, against the same between fresh data; in float32."""
-    n = 512 if name == "pinwheel" else 2048
+    n = 256 if name == "pinwheel" else 2048
     # Noise that fills the plane evenly: its own luck would blur the comparison.
     noise = ndtri(qmc.Sobol(2, seed=1).random(n)).astype(np.float32)
     u = np.asarray(built(name).average_velocity(noise, 0.0, 1.0))
