@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -17,7 +18,7 @@ MAX_N, MAX_KEYS = 1_000_000, 1_000
 class Flags:
     """Measure a run against fresh data; every score comes with its standard error, its n and its floor."""
 
-    run: tyro.conf.Positional[Path]
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """Run folder."""
     metrics: str = "sliced_w1,sliced_w2"
     """Names parted by commas (`toylab list metrics`), or all."""

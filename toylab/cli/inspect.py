@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -18,7 +19,7 @@ MAX_BYTES = 8 * 2**20
 class Flags:
     """Parameters, operations and memory of a configuration, before training."""
 
-    config: tyro.conf.Positional[str]
+    config: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="CONFIG")]
     """A preset, a JSON file of settings, or a run folder."""
     json: bool = False
     """Print one JSON object: params, flops_forward, flops_step {plain, split}, bytes, collectives."""

@@ -2,18 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import tyro
 
 from toylab.cli import parsing
 from toylab.cli.output import print_json
 
+Kind = Literal["datasets", "methods", "proxies", "coefficients", "time_samplers", "metrics", "presets"]
+
 
 @dataclass(frozen=True)
 class Flags:
     """Names of one kind, each with one line about it."""
 
-    kind: tyro.conf.Positional[str]
+    kind: Annotated[tyro.conf.Positional[Kind], tyro.conf.arg(metavar="KIND")]
     """datasets, methods, proxies, coefficients, time_samplers, metrics or presets."""
     json: bool = False
     """Print one JSON object: name -> summary."""
@@ -26,9 +29,7 @@ def parse(argv: Sequence[str]) -> Flags:
 
 def run(flags: Flags) -> int:
     """Print the names."""
-    from toylab.catalogue import describe
-
-    summaries = describe(flags.kind)
+    summaries = _summaries(flags.kind)
     if flags.json:
         print_json(summaries)
         return 0
@@ -36,3 +37,13 @@ def run(flags: Flags) -> int:
     for name, summary in summaries.items():
         print(f"{name:<{width}}  {summary}")
     return 0
+
+
+def _summaries(kind: str) -> dict[str, str]:
+    if kind == "presets":  # the one kind that needs no JAX
+        from toylab.presets import PRESETS
+
+        return {name: PRESETS[name].summary for name in sorted(PRESETS)}
+    from toylab.catalogue import describe
+
+    return describe(kind)

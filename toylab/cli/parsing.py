@@ -48,16 +48,23 @@ def peek(argv: Sequence[str], flag: str) -> str | None:
 
 
 def _fold(box: str) -> str:
-    """The message at the top of tyro's box, and its suggestion, as one line."""
+    """The message at the top of tyro's box, and its suggestion, as one line.
+
+    Its title is part of the frame where the terminal knows lines, else a section of its own between dashes.
+    """
     sections: list[list[str]] = [[]]
     for line in _COLOUR.sub("", box).splitlines():
-        text = line.strip("│╭╮╰╯ ")
-        if text.startswith("──"):
+        text = line.strip("│╭╮╰╯| ")
+        if line.startswith(("╭", "╰")) or not text:
+            continue
+        if set(text) <= set("─-"):
             sections.append([])
-        elif text and not line.startswith("╭"):
+        else:
             sections[-1].append(text)
-    message = " ".join(sections[0]) or " ".join(box.split())
+    if "╭" not in box and len(sections) > 1:
+        del sections[0]
+    message = re.sub(r"^Missing from [^:]*: (.*) \(required\)$", r"missing \1", " ".join(sections[0]))
     for section in sections[1:]:
         if section and section[0].startswith("Perhaps you meant"):
             message += f"; perhaps you meant {section[1].split()[0]}"
-    return message
+    return message or " ".join(box.split())

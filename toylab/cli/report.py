@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -25,7 +25,7 @@ MAX_LABEL = 60
 class Flags:
     """Runs below a folder as a table and a figure: sliced W1, its 95% interval over seeds, n and floor."""
 
-    folder: tyro.conf.Positional[Path]
+    folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DIR")]
     """Folder with runs at any depth; report.csv, report.json and report.png are written into it."""
     json: bool = False
     """Print report.json."""

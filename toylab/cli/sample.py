@@ -4,6 +4,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import tyro
@@ -20,7 +21,7 @@ MAX_SAMPLES, MAX_NFE = 10_000_000, 10_000
 class Flags:
     """Draw samples from a run: to a file, or as csv to standard output."""
 
-    run: tyro.conf.Positional[Path]
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """Run folder."""
     n: int = 4096
     """Number of samples."""
