@@ -5,10 +5,16 @@ import os
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
-import jaxtyping  # noqa: E402
+import pkgutil
+from importlib.util import find_spec
 
-# Before any import of the package: every annotated function then checks its shapes and types.
-HOOK = jaxtyping.install_import_hook("toylab", "typecheck.typechecked")
+import jaxtyping
+
+# Before any import of the package: every annotated function then checks its shapes and types. Not `config`, which
+# checks its own fields and turns foreign numbers into plain ones.
+PACKAGE = find_spec("toylab").submodule_search_locations
+CHECKED = [f"toylab.{module.name}" for module in pkgutil.iter_modules(PACKAGE) if module.name != "config"]
+HOOK = jaxtyping.install_import_hook(CHECKED, "typecheck.typechecked")
 
 import jax  # noqa: E402
 import pytest  # noqa: E402

@@ -1,25 +1,32 @@
 """Where lanes run: the only module that names devices and mesh axes.
 
-A lane is one run of an ensemble. On a CPU each core is one JAX device and lanes are spread over them, since XLA hardly
-uses a second core for nets of this size; the lanes of one device run one after the other (`lax.map`), which keeps a
-lane's parameters in cache and makes its result independent of its neighbours to the last bit. On an accelerator the
-lanes of a device are batched (`vmap`).
+A lane is one run of an ensemble. On a CPU each core is one JAX device and lanes are dealt out to them, since XLA hardly
+uses a second core for nets of this size. Every lane runs the very same single-lane program, so its result depends on
+neither its neighbours nor the number of devices, to the last bit. On an accelerator the lanes of a device are batched
+by `vmap`, and devices share them by `shard_map`.
 """
 
 import os
-from collections.abc import Callable
-from functools import lru_cache, partial
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-LANES = "lanes"
+from toylab.types import AnyArray
 
-# Measured on two Zen 5 cores: reassociation and wider vectors give about a tenth more steps per second. NaN and
-# infinity stay honoured (the sub-flags that drop them are off), and divergence is detected on bit patterns.
-_CPU_OPTIONS = {"xla_cpu_enable_fast_math": True, "xla_cpu_prefer_vector_width": 512}
+Tree = Any
+"""A pytree of arrays."""
+
+_LANE_AXIS = "lanes"
+
+_CPU_OPTIONS = {"xla_cpu_prefer_vector_width": 512}
 
 
 def use_all_cores() -> None:
@@ -43,55 +50,122 @@ def enable_compilation_cache() -> Path:
     return path
 
 
-def lane_mesh(num_lanes: int) -> Mesh:
-    """A mesh over as many local devices as there are lanes to fill."""
-    devices = jax.local_devices()[:num_lanes]
-    return jax.make_mesh((len(devices),), (LANES,), devices=devices, axis_types=(AxisType.Auto,))
+class AbstractLanes(ABC):
+    """A fixed number of lanes and the devices they live on. ``Placed`` below is a tree per lane, kept on devices."""
+
+    def __init__(self, num_lanes: int):
+        self.num_lanes = num_lanes
+
+    @abstractmethod
+    def put(self, trees: Sequence[Tree]) -> Any:
+        """Placed: one tree of arrays per lane, laid on the devices."""
+
+    @abstractmethod
+    def get(self, placed: Any) -> list[Tree]:
+        """The tree of each lane as numpy arrays."""
+
+    @abstractmethod
+    def map(self, fn: Callable, *placed: Any, shared: Sequence[AnyArray | np.generic] = ()) -> Any:
+        """``fn(*trees of one lane, *shared)`` for every lane, compiled, placed; waits until it is done.
+
+        ``fn`` is the key of the compiled program: pass module-level functions or cached closures, not fresh ones.
+        """
 
 
-def padded(num_lanes: int, mesh: Mesh) -> int:
-    """The number of lanes rounded up to a multiple of the devices."""
-    return -(-num_lanes // mesh.size) * mesh.size
+class SeparateLanes(AbstractLanes):
+    """One lane after the other on each device, devices side by side: for CPUs."""
+
+    def __init__(self, num_lanes: int, devices: Sequence[jax.Device]):
+        super().__init__(num_lanes)
+        self._devices = devices[:num_lanes]
+
+    def put(self, trees: Sequence[Tree]) -> list[Tree]:
+        """Lane i on device i modulo their number."""
+        return [jax.device_put(tree, self._device(lane)) for lane, tree in enumerate(trees)]
+
+    def get(self, placed: list[Tree]) -> list[Tree]:
+        """Copies on the host."""
+        return [jax.tree.map(np.asarray, tree) for tree in placed]
+
+    def map(
+        self, fn: Callable, *placed: list[Tree], shared: Sequence[AnyArray | np.generic] = ()
+    ) -> list[Tree]:
+        """One thread per device, so that devices compile and compute side by side."""
+        call = _compiled(fn)
+
+        def run_device(first: int) -> list[Tree]:
+            common = jax.device_put(tuple(shared), self._device(first))
+            lanes = range(first, self.num_lanes, len(self._devices))
+            results = [call(*[trees[lane] for trees in placed], *common) for lane in lanes]
+            return jax.block_until_ready(results)
+
+        if len(self._devices) == 1:
+            return run_device(0)
+        with ThreadPoolExecutor(len(self._devices), thread_name_prefix="toylab-device") as pool:
+            by_device = list(pool.map(run_device, range(len(self._devices))))
+        return [by_device[lane % len(by_device)][lane // len(by_device)] for lane in range(self.num_lanes)]
+
+    def _device(self, lane: int) -> jax.Device:
+        return self._devices[lane % len(self._devices)]
 
 
-def place(tree, mesh: Mesh):
-    """Lane-stacked arrays laid over the devices of the mesh."""
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec(LANES)))
+class BatchedLanes(AbstractLanes):
+    """Lanes stacked and batched on each device, the stack split over devices: for accelerators."""
+
+    def __init__(self, num_lanes: int, devices: Sequence[jax.Device]):
+        super().__init__(num_lanes)
+        devices = devices[:num_lanes]
+        self._mesh = jax.make_mesh(
+            (len(devices),), (_LANE_AXIS,), devices=devices, axis_types=(AxisType.Auto,)
+        )
+        # The stack must split evenly: the last lane is repeated, its copies are never read.
+        self._num_padding = -num_lanes % len(devices)
+
+    def put(self, trees: Sequence[Tree]) -> Tree:
+        """One stacked tree, split over the mesh."""
+        padded = [*trees, *[trees[-1]] * self._num_padding]
+        stacked = jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *padded)
+        return jax.device_put(stacked, NamedSharding(self._mesh, PartitionSpec(_LANE_AXIS)))
+
+    def get(self, placed: Tree) -> list[Tree]:
+        """Copies on the host, without the padding."""
+        host = jax.device_get(placed)
+        return [jax.tree.map(lambda leaf: leaf[lane], host) for lane in range(self.num_lanes)]  # noqa: B023
+
+    def map(self, fn: Callable, *placed: Tree, shared: Sequence[AnyArray | np.generic] = ()) -> Tree:
+        """One compiled program for all lanes."""
+        return jax.block_until_ready(_batched(fn, self._mesh, len(placed))(*placed, *shared))
+
+
+def lanes(num_lanes: int) -> AbstractLanes:
+    """Lanes on the local devices of the default kind."""
+    devices = jax.local_devices()
+    kind = SeparateLanes if devices[0].platform == "cpu" else BatchedLanes
+    return kind(num_lanes, devices)
 
 
 @lru_cache(maxsize=256)
-def over_lanes(fn: Callable, mesh: Mesh, num_shared: int = 0, donate: tuple[int, ...] = ()) -> Callable:
-    """``fn`` of one lane, compiled for lane-stacked arguments; the last ``num_shared`` arguments are common to all.
+def _compiled(fn: Callable) -> Callable:
+    return jax.jit(fn, compiler_options=_CPU_OPTIONS)
 
-    The function itself is the key of the cache: pass module-level functions, not fresh closures.
-    """
 
-    def one_device(*arguments):
-        split = len(arguments) - num_shared
-        stacked, shared = arguments[:split], arguments[split:]
+@lru_cache(maxsize=256)
+def _batched(fn: Callable, mesh: Mesh, num_stacked: int) -> Callable:
+    def one_device(*arguments: Tree) -> Tree:
+        stacked, shared = arguments[:num_stacked], arguments[num_stacked:]
+        return jax.vmap(lambda lane: fn(*lane, *shared))(stacked)
 
-        def one_lane(lane):
-            return fn(*lane, *shared)
-
-        return jax.lax.map(one_lane, stacked) if _on_cpu(mesh) else jax.vmap(one_lane)(stacked)
-
-    @partial(jax.jit, donate_argnums=donate, compiler_options=_CPU_OPTIONS if _on_cpu(mesh) else None)
-    def call(*arguments):
-        stacked = (PartitionSpec(LANES),) * (len(arguments) - num_shared)
-        specs = (*stacked, *(PartitionSpec(),) * num_shared)
-        spread = jax.shard_map(
-            one_device, mesh=mesh, in_specs=specs, out_specs=PartitionSpec(LANES), check_vma=False
+    def all_devices(*arguments: Tree) -> Tree:
+        lane, common = PartitionSpec(_LANE_AXIS), PartitionSpec()
+        specs = tuple(lane if index < num_stacked else common for index in range(len(arguments)))
+        return jax.shard_map(one_device, mesh=mesh, in_specs=specs, out_specs=lane, check_vma=False)(
+            *arguments
         )
-        return spread(*arguments)
 
-    return call
+    return jax.jit(all_devices)
 
 
-def is_finite(x: jax.Array) -> jax.Array:
+def is_finite(x: AnyArray) -> jax.Array:
     """Whether every float32 of ``x`` is finite, read off the exponent bits: no compiler flag can assume it away."""
     bits = jax.lax.bitcast_convert_type(x.astype(jnp.float32), jnp.uint32)
     return jnp.all((bits & 0x7F800000) != 0x7F800000)
-
-
-def _on_cpu(mesh: Mesh) -> bool:
-    return mesh.devices.flat[0].platform == "cpu"

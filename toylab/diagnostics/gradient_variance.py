@@ -48,7 +48,9 @@ def gradient_variance(
         raise ValueError(f"betas must be finite numbers, at least one, got {list(betas)}")
     rows = []
     for beta in betas:
-        gradients = np.asarray(_gradients(run.experiment, run.state, float(beta), seed, num_batches), np.float64)
+        gradients = np.asarray(
+            _gradients(run.experiment, run.state, float(beta), seed, num_batches), np.float64
+        )
         rows.append({"beta": float(beta), **_summary(gradients @ gradients.T)})
     return pd.DataFrame(rows)
 
@@ -79,6 +81,8 @@ def _summary(gram: Float[np.ndarray, "k k"]) -> dict[str, float]:
     return {"trace": trace, "low": float(low), "high": float(high), "relative": float(relative)}
 
 
-def _weighted_trace(weights: Float[np.ndarray, "b k"], gram: Float[np.ndarray, "k k"]) -> Float[np.ndarray, " b"]:
+def _weighted_trace(
+    weights: Float[np.ndarray, "b k"], gram: Float[np.ndarray, "k k"]
+) -> Float[np.ndarray, " b"]:
     """sum_k w_k |g_k|^2 - |sum_k w_k g_k|^2 for each row of weights."""
     return weights @ np.diag(gram) - np.einsum("bi,ij,bj->b", weights, gram, weights)

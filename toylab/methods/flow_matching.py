@@ -34,7 +34,9 @@ class FlowMatching(AbstractMethod):
 
     def __check_init__(self):
         if self.target.uses_net:
-            raise ValueError("flow_matching cannot use its own net as target; choices: batch_posterior, conditional, oracle")
+            raise ValueError(
+                "flow_matching cannot use its own net as target; choices: batch_posterior, conditional, oracle"
+            )
 
     @property
     def num_reference(self) -> int:

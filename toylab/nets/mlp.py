@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from toylab.nets.embed import sinusoidal_embedding
-from toylab.types import PRNGKey, Point, Scalar
+from toylab.types import Point, PRNGKey, Scalar
 
 ACTIVATIONS: dict[str, Callable] = {
     "gelu": jax.nn.gelu,
@@ -51,7 +51,9 @@ class MLP(eqx.Module):
         sizes = [spec.dim + 2 * spec.embed_dim, *[spec.width] * spec.depth, spec.dim]
         scales = [1.0] * spec.depth + [spec.output_scale]
         keys = jax.random.split(key, len(scales))
-        self.layers = [_linear(*arguments) for arguments in zip(keys, sizes[:-1], sizes[1:], scales, strict=True)]
+        self.layers = [
+            _linear(*arguments) for arguments in zip(keys, sizes[:-1], sizes[1:], scales, strict=True)
+        ]
         self.spec = spec
 
     def __call__(self, x: Point, r: Scalar, t: Scalar) -> Point:

@@ -22,7 +22,9 @@ class BatchPosterior(AbstractProxy):
 
     def __check_init__(self):
         if not (isinstance(self.num_reference, int) and 1 <= self.num_reference <= 65_536):
-            raise ValueError(f"num_reference must be a whole number in [1, 65536], got {self.num_reference!r}")
+            raise ValueError(
+                f"num_reference must be a whole number in [1, 65536], got {self.num_reference!r}"
+            )
 
     def __call__(self, x_t: Point, t: Scalar, x0: Point, eps: Point, inputs: ProxyInputs) -> Point:
         """Average of the candidates' velocities (x_t - x0_j) / t by their posterior weights."""

@@ -4,12 +4,12 @@ from abc import abstractmethod
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from toylab.registry import Registry
-from toylab.types import PRNGKey
+from toylab.types import AnyArray, PRNGKey, Scalar
 
-Times = tuple[Float[Array, " n"], Float[Array, " n"]]
+Times = tuple[Float[AnyArray, " n"], Float[AnyArray, " n"]]
 
 
 class AbstractTimeSampler(eqx.Module):
@@ -20,7 +20,7 @@ class AbstractTimeSampler(eqx.Module):
         """``n`` independent pairs (r, t) with r <= t; pure, ``n`` static."""
 
 
-def limit_gap(r: Float[Array, " n"], t: Float[Array, " n"], max_gap: Float[Array, ""]) -> Float[Array, " n"]:
+def limit_gap(r: Float[AnyArray, " n"], t: Float[AnyArray, " n"], max_gap: Scalar) -> Float[AnyArray, " n"]:
     """Earlier times raised to t - max_gap where the gap is larger."""
     return jnp.maximum(r, t - max_gap)
 

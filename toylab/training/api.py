@@ -130,7 +130,9 @@ class _Group:
         states = trainer.ensemble.states()
         return [
             Run(config, state, trainer.history(lane), Path(path) if path is not None else None)
-            for lane, (config, state, path) in enumerate(zip(trainer.configs, states, self._paths, strict=True))
+            for lane, (config, state, path) in enumerate(
+                zip(trainer.configs, states, self._paths, strict=True)
+            )
         ]
 
     def _save(self) -> None:

@@ -1,4 +1,4 @@
-"""Lanes on devices: a stack of experiments and their states, advanced together by one compiled program."""
+"""Lanes on devices: experiments and their states, advanced together by one compiled program."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -12,10 +12,10 @@ from jaxtyping import Array, Float
 from toylab import parallel
 from toylab.nets import flat_net
 from toylab.sampling import SAMPLERS
-from toylab.training.experiment import Experiment, stack, structure
+from toylab.training.experiment import Experiment, structure
 from toylab.training.objective import covariance_trace, replica_gradients
 from toylab.training.step import TrainState, Window, init_state, lane_keys, progress_of, train_lane
-from toylab.types import PRNGKey
+from toylab.types import AnyArray, PRNGKey
 
 LIVE_SETTINGS = {
     "beta": lambda experiment: experiment.coefficient.beta,
@@ -39,32 +39,36 @@ class Ensemble:
         if not experiments:
             raise ValueError("an ensemble needs at least one experiment")
         if len({structure(experiment) for experiment in experiments}) > 1:
-            raise ValueError("experiments of one ensemble must share their structure (dataset, method, sizes, ...)")
+            raise ValueError(
+                "experiments of one ensemble must share their structure (dataset, method, sizes, ...)"
+            )
         self.num_lanes = len(experiments)
-        self._mesh = parallel.lane_mesh(self.num_lanes)
-        self._num_padding = parallel.padded(self.num_lanes, self._mesh) - self.num_lanes
-        self._host_experiments = [*experiments, *[experiments[-1]] * self._num_padding]
-        self._place_experiments()
-        if states is None:
-            self._states = parallel.over_lanes(init_state, self._mesh)(self._experiments)
-        else:
-            stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *states, *[states[-1]] * self._num_padding)
-            self._states = parallel.place(stacked, self._mesh)
-        self._retire_padding()
+        self._lanes = parallel.lanes(self.num_lanes)
+        self._host_experiments = list(experiments)
+        self._experiments = self._lanes.put(experiments)
+        started = (
+            self._lanes.map(init_state, self._experiments) if states is None else self._lanes.put(states)
+        )
+        self._states = started
 
     def advance(self, num_steps: int) -> None:
         """Train every lane for ``num_steps`` further steps; lanes that are done or diverged stand still."""
-        train = parallel.over_lanes(train_lane, self._mesh, num_shared=1, donate=(1,))
-        self._states = jax.block_until_ready(train(self._experiments, self._states, np.int32(num_steps)))
+        self._states = self._lanes.map(
+            train_lane, self._experiments, self._states, shared=(np.asarray(num_steps, np.int32),)
+        )
 
     def set(self, lane: int, **changes: float) -> None:
         """Change a live setting (`beta`, `learning_rate`) of one lane from the next step on; nothing recompiles."""
         for name, value in changes.items():
             if name not in LIVE_SETTINGS:
-                raise ValueError(f"{name!r} cannot change during a run; choices: {', '.join(sorted(LIVE_SETTINGS))}")
+                raise ValueError(
+                    f"{name!r} cannot change during a run; choices: {', '.join(sorted(LIVE_SETTINGS))}"
+                )
             old = self._host_experiments[lane]
-            self._host_experiments[lane] = eqx.tree_at(LIVE_SETTINGS[name], old, np.asarray(value, np.float64))
-        self._place_experiments()
+            self._host_experiments[lane] = eqx.tree_at(
+                LIVE_SETTINGS[name], old, np.asarray(value, np.float64)
+            )
+        self._experiments = self._lanes.put(self._host_experiments)
 
     def experiment(self, lane: int) -> Experiment:
         """The experiment of one lane as it stands, live changes included."""
@@ -72,40 +76,41 @@ class Ensemble:
 
     def states(self) -> list[TrainState]:
         """The state of each lane as numpy arrays."""
-        host = jax.device_get(self._states)
-        return [jax.tree.map(lambda leaf: leaf[lane], host) for lane in range(self.num_lanes)]  # noqa: B023
+        return self._lanes.get(self._states)
 
     def diverged_at(self) -> list[int]:
         """For each lane the step at which it diverged, or -1."""
-        return np.asarray(self._states.diverged_at)[: self.num_lanes].tolist()
+        return [int(step) for step in self._lanes.get(self._lanes.map(_diverged_at, self._states))]
 
-    def take_window(self) -> Window:
-        """Sums since the last call, one value per lane, and start new ones."""
-        window = jax.device_get(self._states.window)
-        empty = parallel.place(jax.tree.map(np.zeros_like, window), self._mesh)
-        self._states = self._states._replace(window=empty)
-        return jax.tree.map(lambda leaf: leaf[: self.num_lanes], window)
+    def take_window(self) -> list[Window]:
+        """Sums since the last call, one per lane, and start new ones."""
+        windows = self._lanes.get(self._lanes.map(_window, self._states))
+        self._states = self._lanes.map(_with_empty_window, self._states)
+        return windows
 
     def sample(self, n: int, nfe: int = 1, seed: int = 0) -> Float[np.ndarray, "lanes n dim"]:
         """``n`` samples of each lane's moving average in ``nfe`` network evaluations, from the same noise."""
-        sample = parallel.over_lanes(_sampler(n, nfe), self._mesh, num_shared=1)
-        samples = sample(self._experiments, self._states, np.int32(seed))
-        return np.asarray(samples)[: self.num_lanes]
+        shared = (np.asarray(seed, np.int32),)
+        return np.stack(
+            self._lanes.get(self._lanes.map(_sampler(n, nfe), self._experiments, self._states, shared=shared))
+        )
 
     def gradient_variance(self, num_batches: int = 8) -> Float[np.ndarray, " lanes"]:
         """Trace of the covariance of each lane's batch gradient at its present parameters and beta."""
-        measure = parallel.over_lanes(_variance_probe(num_batches), self._mesh)
-        return np.asarray(measure(self._experiments, self._states))[: self.num_lanes]
+        traces = self._lanes.map(_variance_probe(num_batches), self._experiments, self._states)
+        return np.stack(self._lanes.get(traces))
 
-    def _place_experiments(self) -> None:
-        self._experiments = parallel.place(stack(self._host_experiments), self._mesh)
 
-    def _retire_padding(self) -> None:
-        """Mark the lanes that only fill up a device as finished."""
-        if self._num_padding:
-            diverged_at = np.array(self._states.diverged_at)
-            diverged_at[self.num_lanes :] = 0
-            self._states = self._states._replace(diverged_at=parallel.place(diverged_at, self._mesh))
+def _diverged_at(state: TrainState) -> AnyArray:
+    return state.diverged_at
+
+
+def _window(state: TrainState) -> Window:
+    return state.window
+
+
+def _with_empty_window(state: TrainState) -> TrainState:
+    return state._replace(window=jax.tree.map(jnp.zeros_like, state.window))
 
 
 @lru_cache(maxsize=64)

@@ -3,7 +3,7 @@
 Experiments of one structure are lanes of one compiled program.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 
 import equinox as eqx
 import jax
@@ -50,7 +50,9 @@ def build_experiment(config: RunConfig) -> Experiment:
     experiment = Experiment(
         dataset=dataset,
         method=method,
-        coefficient=coefficients.create(config.coefficient, {**config.coefficient_options, "beta": config.beta}),
+        coefficient=coefficients.create(
+            config.coefficient, {**config.coefficient_options, "beta": config.beta}
+        ),
         times=time_samplers.create(config.time_sampler, config.time_options),
         learning_rate=config.learning_rate,
         grad_clip=config.grad_clip,
@@ -81,14 +83,11 @@ def structure(experiment: Experiment) -> Hashable:
     return treedef, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
 
 
-def stack(experiments: Sequence[Experiment]) -> Experiment:
-    """Experiments of one structure with a leading lane axis on every leaf."""
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *experiments)
-
-
 def _build_method(config: RunConfig) -> AbstractMethod:
     """The method with those of the common pieces that it accepts."""
-    anchor = Anchor(config.anchor_weight, config.anchor_min, config.anchor_max) if config.anchor_weight else None
+    anchor = (
+        Anchor(config.anchor_weight, config.anchor_min, config.anchor_max) if config.anchor_weight else None
+    )
     pieces = {
         "tangent": proxies.create(config.proxy, config.proxy_options),
         "target": proxies.create(config.target, config.target_options),

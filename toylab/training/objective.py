@@ -15,7 +15,7 @@ from toylab.nets.flat import Gradients, Params
 from toylab.proxies import ProxyInputs
 from toylab.times import limit_gap
 from toylab.training.experiment import Experiment
-from toylab.types import PRNGKey, Points, Scalar
+from toylab.types import Points, PRNGKey, Scalar
 
 
 class Batch(NamedTuple):

@@ -104,7 +104,12 @@ class Run:
         n = SAVED_SAMPLES
         self.path = runs.write_run(
             Path(path),
-            config={"schema": SCHEMA, "settings": self.config.to_dict(), "status": self.status, "step": self.step},
+            config={
+                "schema": SCHEMA,
+                "settings": self.config.to_dict(),
+                "status": self.status,
+                "step": self.step,
+            },
             history=self.history,
             generated=self.sample(n, seed=0),
             reference=self.dataset.sample(n, seed=1),

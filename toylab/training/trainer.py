@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from toylab.config import RunConfig
 from toylab.data import AbstractDataset
+from toylab.metrics.base import MAX_COORDINATE
 from toylab.metrics.sliced import SlicedReference
 from toylab.training.ensemble import Ensemble
 from toylab.training.experiment import build_experiment
@@ -97,7 +98,7 @@ class Trainer:
         return self._references[lane]
 
     def _record(self) -> None:
-        window = self.ensemble.take_window()
+        windows = self.ensemble.take_window()
         diverged_at = self.ensemble.diverged_at()
         width = self.step - (self.step - 1) // self.log_interval * self.log_interval
         variances, scores = self._measure()
@@ -106,12 +107,12 @@ class Trainer:
                 continue
             experiment, reference = self.ensemble.experiment(lane), self._references[lane]
             progress = progress_of(experiment, np.asarray(self.step))
-            widest_gap = (np.zeros(()), np.ones(()))
+            widest_gap = (np.zeros((), np.float32), np.ones((), np.float32))
             self._rows[lane].append(
                 {
                     "step": self.step,
-                    "loss": float(window.loss[lane]) / width,
-                    "grad_norm": float(window.grad_norm[lane]) / width,
+                    "loss": float(windows[lane].loss) / width,
+                    "grad_norm": float(windows[lane].grad_norm) / width,
                     "beta": float(experiment.coefficient(progress, *widest_gap)),
                     "learning_rate": float(learning_rate_of(experiment, progress)),
                     "grad_variance": float(variances[lane]),
@@ -121,13 +122,13 @@ class Trainer:
             )
 
     def _measure(self) -> tuple[Float[np.ndarray, " lanes"], Float[np.ndarray, " lanes"]]:
-        """Gradient variance and sliced W1 of each lane; NaN where nothing is measured or samples are not finite."""
+        """Gradient variance and sliced W1 of each lane; NaN where nothing is measured or samples have run away."""
         nothing = np.full(len(self.configs), np.nan)
         if not self._eval_samples:
             return nothing, nothing
         samples = self.ensemble.sample(self._eval_samples, seed=SEED_NOISE)
         scores = [
-            reference.distance(points) if reference and np.all(np.isfinite(points)) else np.nan
+            reference.distance(points) if reference and np.all(np.abs(points) < MAX_COORDINATE) else np.nan
             for reference, points in zip(self._references, samples, strict=True)
         ]
         return self.ensemble.gradient_variance(NUM_REPLICAS), np.asarray(scores)
