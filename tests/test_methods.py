@@ -103,7 +103,6 @@ def test_meanflow_at_equal_times_is_flow_matching(x64, name):
 
 
 def test_conditional_proxy_is_vanilla_meanflow_at_every_beta(x64):
-    params, params_ema = parameters()
     example, inputs = example_at(0.1, 0.9), inputs_of(*parameters())
     vanilla = MeanFlow().pair_loss(example, inputs, jnp.asarray(0.0))
     same = MeanFlow(tangent=proxies.create("conditional")).pair_loss(example, inputs, jnp.asarray(0.7))

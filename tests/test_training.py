@@ -196,10 +196,10 @@ def test_save_and_load_round_trip(tmp_path):
     pd.testing.assert_frame_equal(loaded.history, run.history)
     np.testing.assert_array_equal(loaded.sample(128, nfe=2, seed=4), run.sample(128, nfe=2, seed=4))
     jax.tree.map(np.testing.assert_array_equal, loaded.state, run.state)
+    for file in (tmp_path / "run" / "checkpoint").rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"x")
     with pytest.raises(ValueError, match="checkpoint"):
-        for file in (tmp_path / "run" / "checkpoint").rglob("*"):
-            if file.is_file():
-                file.write_bytes(b"x")
         tl.load(tmp_path / "run")
 
 

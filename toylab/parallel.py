@@ -6,6 +6,7 @@ neither its neighbours nor the number of devices, to the last bit. On an acceler
 by `vmap`, and devices share them by `shard_map`.
 """
 
+import contextlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -34,10 +35,9 @@ def use_all_cores() -> None:
     flags = os.environ.get("XLA_FLAGS", "")
     if "xla_force_host_platform_device_count" in flags or os.environ.get("JAX_NUM_CPU_DEVICES"):
         return
-    try:
-        jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
-    except RuntimeError:
-        pass  # JAX has already started: its devices stay as they are.
+    # Once JAX has started, its devices stay as they are.
+    with contextlib.suppress(RuntimeError):
+        jax.config.update("jax_num_cpu_devices", _num_cores())
 
 
 def enable_compilation_cache() -> Path:
@@ -163,6 +163,11 @@ def _batched(fn: Callable, mesh: Mesh, num_stacked: int) -> Callable:
         )
 
     return jax.jit(all_devices)
+
+
+def _num_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def is_finite(x: AnyArray) -> jax.Array:
