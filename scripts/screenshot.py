@@ -58,13 +58,15 @@ def open_page(
 
 def step(page: Page) -> int:
     """The step that the page shows."""
-    text = page.locator(".st-key-status").inner_text()
+    text = page.locator(".st-key-status").inner_text() or ""
     return int(str(text).split("step ")[1].split(" of")[0].replace(",", ""))
 
 
 def train(page: Page, until: str) -> None:
     """Press Start and wait for the state, or for a step where ``until`` is a number."""
     page.get_by_role("button", name="Start").click()
+    page.get_by_text("RUNNING").wait_for(timeout=RUN_TIMEOUT)
+    page.mouse.move(0, 0)
     if until.isdigit():
         deadline = time.monotonic() + RUN_TIMEOUT / 1000
         while step(page) < int(until) and time.monotonic() < deadline:
@@ -76,7 +78,7 @@ def train(page: Page, until: str) -> None:
 
 def main() -> None:
     """Write lab-light.png, lab-dark.png and lab-phone.png."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser = argparse.ArgumentParser(description="Photograph the lab.")
     parser.add_argument("--out", type=Path, default=ROOT / "docs")
     parser.add_argument("--first-paint", action="store_true", help="do not train")
     parser.add_argument("--query", default="", help="settings of the address bar, for example beta=0.5")
@@ -85,15 +87,20 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     with server() as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
-        for name, scheme, viewport in (
+        pictures: list[tuple[str, Literal["light", "dark"], ViewportSize]] = [
             ("light", "light", DESKTOP),
             ("dark", "dark", DESKTOP),
             ("phone", "light", PHONE),
-        ):
+        ]
+        for name, scheme, viewport in pictures:
             page = open_page(browser, f"{address}/?{options.query}", scheme, viewport)
             if not options.first_paint:
                 train(page, options.until)
-            page.screenshot(path=options.out / f"lab-{name}.png", full_page=name == "phone")
+            if name == "phone":  # the page scrolls inside: a tall window shows all of it
+                height = page.evaluate("document.querySelector('.stMain').scrollHeight")
+                page.set_viewport_size({"width": PHONE["width"], "height": height})
+                page.wait_for_timeout(1000)
+            page.screenshot(path=options.out / f"lab-{name}.png")
             page.context.close()
         browser.close()
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from toylab.config import RunConfig
+from toylab.jobs.ending import is_shutdown
 from toylab.jobs.snapshot import Event, Snapshot
 from toylab.jobs.states import TERMINAL, JobState
 
@@ -82,7 +83,14 @@ class Job:
 
     def stop(self) -> None:
         """End here; what was trained stays visible and can be saved."""
-        self._wish(lambda: setattr(self, "_stopped", True))
+
+        def wish() -> None:
+            self._stopped = True
+            # A compilation cannot be interrupted: the job ends now, and the worker drops what it compiled.
+            if self.snapshot.state in {JobState.QUEUED, JobState.COMPILING}:
+                self._replace(state=JobState.STOPPED)
+
+        self._wish(wish)
 
     def wait_for(self, condition: Callable[[Snapshot], bool], timeout: float) -> bool:
         """Wait until a snapshot fulfils ``condition``; whether one did in time."""
@@ -131,8 +139,9 @@ class Job:
             self._work()
         except ValueError as error:
             self._publish(JobState.FAILED, message=str(error).split("\n", 1)[0])
-        except Exception:
-            log.exception("job %s failed", self.id)
+        except Exception as error:
+            if not is_shutdown(error):
+                log.exception("job %s failed", self.id)
             self._publish(JobState.FAILED, message=f"Training failed; the log has it under id {self.id}.")
 
     def hold(self) -> None:
@@ -167,8 +176,12 @@ class Job:
         self._publish(JobState.COMPILING)
         self._live = LiveTraining(self.snapshot.config, self._clock)
         self._live.advance(1)
+        # The first frame, before the evaluation is compiled: from then on nothing stands still any more.
+        self._publish(JobState.COMPILING)
+        if not self._stopped:
+            self._live.measure()
         self._live.forget_speed()
-        self._publish(JobState.STOPPED if self._stopped else JobState.RUNNING)
+        self._publish(JobState.RUNNING)
 
     def _stand_still(self) -> None:
         assert self._live is not None
@@ -237,8 +250,10 @@ class Job:
                 "events": self._events,
             }
         with self._changed:
-            self.snapshot = dataclasses.replace(
-                self.snapshot, seq=self.snapshot.seq + 1, state=state, message=message, **changes
-            )
+            self._replace(state=state, message=message, **changes)
+
+    def _replace(self, **changes: Any) -> None:
+        if self.active:  # a final state stays
+            self.snapshot = dataclasses.replace(self.snapshot, seq=self.snapshot.seq + 1, **changes)
             self._shown_at = self._clock()
             self._changed.notify_all()

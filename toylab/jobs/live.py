@@ -18,8 +18,8 @@ STRETCH_SECONDS = 0.06
 """Wall time of a stretch: flags and live settings are read in between: this bounds how fast a click acts."""
 SPEED_SECONDS = 3.0
 """Time over which the speed is averaged."""
-NUM_SHOWN = 1200
-"""Samples, and data points, that a viewer is shown."""
+NUM_SHOWN = 1024
+"""Samples, and data points, that a viewer is shown; as many as the lab evaluates: one program for both."""
 SEED_SHOWN = 404
 FIRST_STRETCH = 5
 
@@ -121,7 +121,10 @@ class LiveTraining:
 
     def measure(self) -> None:
         """Run the evaluation once and drop the result, which compiles it."""
-        self._trainer.ensemble.gradient_variance()
+        ensemble = self._trainer.ensemble
+        if num_samples := self.config.eval_samples:
+            ensemble.sample(num_samples)
+            ensemble.gradient_variance()
 
     def runs(self) -> list[Run]:
         """The lanes as runs that can be saved: (chosen, baseline)."""

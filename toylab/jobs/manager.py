@@ -8,12 +8,15 @@ from collections import deque
 from collections.abc import Callable
 
 from toylab.config import RunConfig
+from toylab.jobs.ending import is_shutdown
 from toylab.jobs.job import Job
 
 MAX_JOBS = 5
 """Active jobs: one that trains and four that wait."""
 TURN_SECONDS = 30.0
 """After so long a job lets others train, if there are any."""
+CLOSE_SECONDS = 10.0
+"""At the end of the process: a stretch ends in a tenth of a second, but a compilation cannot be interrupted."""
 GRACE_SECONDS = 15.0
 """A job whose viewer has gone (a closed tab, a lost network) goes on for so long before it is stopped."""
 
@@ -93,13 +96,13 @@ class JobManager:
             job.owner, job.orphaned_at = owner, None
 
     def close(self) -> None:
-        """Stop everything and end the worker; waits two seconds at most."""
+        """Stop everything and end the worker; waits for a stretch of training, or for a compilation under way."""
         with self._condition:
             self._closing = True
             self._chores.clear()
             self._condition.notify_all()
         if self._worker is not threading.current_thread():
-            self._worker.join(2)
+            self._worker.join(CLOSE_SECONDS)
 
     def _wake(self) -> None:
         with self._condition:
@@ -109,8 +112,11 @@ class JobManager:
         while (task := self._next()) is not None:
             try:
                 task()
-            except Exception:  # a job reports its own failures: this is a chore, and nobody waits for it
-                log.exception("a chore failed")
+            except (
+                Exception
+            ) as error:  # a job reports its own failures: this is a chore, and nobody waits for it
+                if not is_shutdown(error):
+                    log.exception("a chore failed")
 
     def _next(self) -> Callable[[], None] | None:
         """What to do now; waits until there is something, None at the end."""

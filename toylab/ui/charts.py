@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 from jaxtyping import Float
@@ -11,7 +12,7 @@ from toylab.ui.theme import Palette
 
 SQUARE = 436
 """Side of a square of samples, in pixels."""
-CURVE_WIDTH, CURVE_HEIGHT = 290, 150
+CURVE_WIDTH, CURVE_HEIGHT = 290, 165
 
 
 def square(
@@ -88,7 +89,7 @@ def curve(
 
     Args:
         lines: columns step, value, lane ("chosen" or "baseline").
-        marks: columns step, value, label, kind: a "floor" is a horizontal rule at value, an "event" a vertical one.
+        marks: columns step, value, label, kind: "floor" is a level rule at value, "event" an upright one.
         steps: right end of the axis: the whole run, so that the curve shows how far it has come.
         palette: colours.
         key: of the chart.
@@ -98,10 +99,11 @@ def curve(
     rule = {"type": "rule", "strokeWidth": 1, "strokeDash": [3, 3], "color": palette.faint}
     text = {"type": "text", "fontSize": 10.5, "color": palette.faint, "align": "left", "dx": 3}
     quiet = {"title": None, "grid": False, "labelColor": palette.faint, "tickCount": 4, "labelExpr": _SHORT}
+    below = {**quiet, "title": "steps", "titleColor": palette.faint, "titleFontSize": 10.5, "titlePadding": 2}
     x = {
         "field": "step",
         "type": "quantitative",
-        "axis": quiet,
+        "axis": below,
         "scale": {"domain": [0, steps], "nice": False},
     }
     y = {
@@ -110,6 +112,10 @@ def curve(
         "axis": {**quiet, "values": _DECADES, "domain": True, "domainColor": palette.frame},
         "scale": {"type": "log", "nice": False, "padding": 8},
     }
+    if not np.any(
+        np.isfinite(table["value"].to_numpy(float))
+    ):  # nothing measured yet: an empty frame, not a logarithm of nothing
+        y |= {"axis": None, "scale": {"domain": [0, 1]}}
     lanes = {"domain": ["chosen", "baseline"], "range": [palette.chosen, palette.baseline]}
     colour = {"field": "lane", "type": "nominal", "legend": None, "scale": lanes}
     label = {"field": "label", "type": "nominal"}

@@ -87,7 +87,7 @@ def _score(snapshot: Snapshot, lane: int) -> str:
     if not snapshot.histories:
         return ""
     value = snapshot.latest("sw1")[lane]
-    return f" · distance {short(value)}" if math.isfinite(value) else ""
+    return f" · distance to the data {short(value)}" if math.isfinite(value) else ""
 
 
 def _curve_title(snapshot: Snapshot, column: str, title: str) -> str:

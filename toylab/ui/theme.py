@@ -48,7 +48,7 @@ _SHEET = """
 .st-key-squares, .st-key-curves { gap: 1.1rem; }
 .st-key-squares .stVerticalBlock, .st-key-curves .stVerticalBlock { gap: 0.25rem; }
 /* A chart has the size of its numbers; a narrower page shrinks it as a picture, aspect kept. */
-.stVegaLiteChart, .stVegaLiteChart svg, .stVegaLiteChart canvas { max-width: 100%; }
+.st-key-squares div, .st-key-curves div, .stVegaLiteChart svg, .stVegaLiteChart canvas { max-width: 100%; }
 .stVegaLiteChart svg, .stVegaLiteChart canvas { height: auto !important; background: transparent !important; }
 
 .st-key-title { gap: 0.1rem; }
@@ -85,6 +85,10 @@ _SHEET = """
   .st-key-rail { width: 100% !important; }
 }
 @media (max-width: 640px) {
+  .st-key-picker [role="radiogroup"] {
+    grid-template-columns: none; grid-auto-flow: column; grid-auto-columns: 82px;
+    overflow-x: auto; padding: 3px;
+  }
   .st-key-squares { gap: 0.5rem; }
   .st-key-curves { flex-wrap: wrap; }
   .st-key-curves > div { flex: 1 1 100% !important; width: 100% !important; }

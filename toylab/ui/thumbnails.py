@@ -93,5 +93,5 @@ _PICKER = """
 /* The ring of the radio button: the frame says the same. */
 .st-key-picker label > div { margin: 0; padding: 0; justify-content: center; }
 .st-key-picker label > div > div:first-child { display: none; }
-.st-key-picker p { font-size: 0.72rem; line-height: 1.1; text-align: center; white-space: nowrap; }
+.st-key-picker p { font-size: 0.68rem; line-height: 1.1; text-align: center; white-space: nowrap; }
 """

@@ -36,7 +36,12 @@ def _rail(job: Job | None) -> None:
     controls.dataset_picker()
     controls.beta_slider()
     controls.run_settings()
-    if job is not None and job.snapshot.state in {JobState.DONE, JobState.STOPPED}:
+    if (
+        job is not None
+        and not job.active
+        and job.snapshot.step > 1
+        and job.snapshot.state is not JobState.FAILED
+    ):
         saving.button(job)
 
 

@@ -1,0 +1,198 @@
+"""The app without a browser: every page runs, whatever the address bar says, and the buttons do what they say."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from toylab.jobs import JobState
+from toylab.ui import router, session, settings, words
+from toylab.ui.stored import first_run
+
+APP = Path(__file__).parents[1] / "app.py"
+
+
+@pytest.fixture
+def app(monkeypatch):
+    monkeypatch.setenv("TOYLAB_WARM_UP", "0")
+    at = AppTest.from_file(str(APP), default_timeout=30)
+    yield at
+    if "job" in at.session_state and (job := at.session_state["job"]).active:
+        job.stop()
+        assert job.wait_for(lambda s: not job.active, 60)
+
+
+def settle(at: AppTest, until, seconds: float = 60.0) -> AppTest:
+    """Run the app again until the job is there; AppTest has no timer of its own."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if until(at.session_state["job"].snapshot):
+            return at.run()
+        time.sleep(0.05)
+    raise AssertionError(f"the job stayed {at.session_state['job'].snapshot.state}")
+
+
+def texts(at: AppTest) -> str:
+    return "\n".join(element.value for element in at.markdown)
+
+
+@pytest.mark.parametrize("page", router.modules(), ids=lambda module: module.TITLE)
+def test_every_page_runs(app, page):
+    app.run()
+    if page is not router.modules()[0]:
+        app.switch_page(page.__name__.rsplit(".", 1)[1]).run()
+    assert not app.exception
+    assert not app.error
+
+
+def test_the_first_page_shows_a_finished_run(app):
+    app.run()
+    assert "STORED RUN" in app.get("progress")[0].proto.text
+    assert "Press Start" in texts(app)
+    assert len(app.get("vega_lite_chart") or app.get("arrow_vega_lite_chart")) == 5
+
+
+HOSTILE = [
+    {"beta": "7"},
+    {"beta": "nan"},
+    {"beta": "1e400"},
+    {"beta": "0.123456"},
+    {"beta": ["0.5", "1.5"]},
+    {"seed": "-3"},
+    {"seed": "10**9"},
+    {"steps": "1000000000"},
+    {"lr": "1e9"},
+    {"batch": "0"},
+    {"width": "XXL"},
+    {"gap": "-1"},
+    {"dataset": "<script>alert(1)</script>"},
+    {"proxy": "../../etc/passwd"},
+    {"unknown": "x" * 2000},
+]
+
+
+@pytest.mark.parametrize("query", HOSTILE, ids=str)
+def test_a_hostile_address_gives_a_valid_page(app, query):
+    for name, value in query.items():
+        app.query_params[name] = value
+    app.run()
+    assert not app.exception
+    config = settings.read_config({name: app.session_state[name] for name in settings.DEFAULTS})
+    assert settings.BETA_MIN <= config.beta <= settings.BETA_MAX
+    assert round(config.beta / settings.BETA_STEP, 6) % 1 == 0
+    assert config.steps in settings.STEPS
+    assert config.dataset in settings.dataset_names()
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {},
+        {"beta": None, "seed": "x", "steps": [], "lr": {}, "batch": object(), "dataset": 3, "proxy": None},
+        {
+            "beta": 1e308,
+            "seed": -1,
+            "steps": 1e30,
+            "lr": -5,
+            "batch": 0.1,
+            "gap": 99,
+            "equal": 7,
+            "width": -1,
+        },
+        {"beta": float("nan"), "seed": float("inf"), "steps": float("-inf")},
+    ],
+    ids=["empty", "wrong types", "out of range", "not finite"],
+)
+def test_read_config_makes_a_valid_run_of_anything(raw):
+    config = settings.read_config(raw)
+    assert config.batch_size in settings.BATCH_SIZES
+    assert config.learning_rate in settings.LEARNING_RATES
+    assert 0 <= config.seed <= settings.MAX_SEED
+
+
+def test_snapping_keeps_both_ends_and_zero_and_one_exact():
+    assert [settings.snap_beta(x) for x in (-1, 0, 1, 2, 0.123456, -0.98)] == [-1.0, 0.0, 1.0, 2.0, 0.1, -1.0]
+
+
+def test_start_change_beta_pause_step_resume_stop_save(app, tmp_path, monkeypatch):
+    from toylab.ui import saving
+
+    app.query_params["steps"] = "20000"
+    app.query_params["width"] = "32"
+    app.run()
+    app.button(key="go").click().run()
+    settle(app, lambda s: s.step > 1 and s.state is JobState.RUNNING)
+    assert app.button(key="go").label == "Pause"
+    app.slider(key="beta").set_value(0.5).run()
+    settle(app, lambda s: bool(s.events), 5)
+    assert "β = 0.5" in texts(app)
+    app.button(key="go").click().run()
+    assert app.button(key="go").label == "Resume"
+    before = app.session_state["job"].snapshot.step
+    app.button(key="step100").click().run()
+    settle(app, lambda s: s.step == before + 100 and s.state is JobState.PAUSED, 5)
+    app.button(key="go").click().run()
+    settle(app, lambda s: s.step > before + 100, 5)
+    app.button(key="stop").click().run()
+    settle(app, lambda s: s.state is JobState.STOPPED, 5)
+    assert app.button(key="go").label == "Start"
+    assert not app.exception
+
+    import toylab as tl
+
+    paths = saving.save(app.session_state["job"], tmp_path)
+    assert [tl.load(path).config.beta for path in paths] == [0.5, 0.0]
+
+
+def test_a_full_queue_is_one_line_on_the_page(app, monkeypatch):
+    monkeypatch.setattr("toylab.jobs.manager.MAX_JOBS", 0)
+    app.run()
+    app.button(key="go").click().run()
+    assert not app.exception
+    assert "try again in a minute" in app.error[0].value
+
+
+def test_a_new_dataset_needs_no_edit_of_the_app(app):
+    from toylab.data import datasets
+    from toylab.data.mixture import isotropic_mixture
+
+    settings.dataset_names.cache_clear()
+    datasets.names()
+
+    @datasets.register("three_dots")
+    def three_dots():
+        """Three Gaussians on a line."""
+        return isotropic_mixture(np.array([[-1.0, 0.0], [0.0, 0.0], [1.0, 0.0]]), 0.1)
+
+    try:
+        app.run()
+        app.radio(key="dataset").set_value("three_dots").run()
+        assert not app.exception
+        assert "This is the data" in texts(app)
+    finally:
+        del datasets._entries["three_dots"]
+        settings.dataset_names.cache_clear()
+        from toylab.ui import thumbnails
+
+        thumbnails.style_sheet.cache_clear()
+
+
+def test_sentences_name_what_was_measured():
+    stored = first_run()
+    sentence = words.sentence(stored, kind="stored")
+    for number in (*stored.latest("sw1"), stored.latest("sw1_floor")[0]):
+        assert words.short(number) in sentence
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(0.0954, "0.095"), (2.34, "2.3"), (234.0, "230"), (1_149.0, "1,100"), (0.0, "0"), (float("nan"), "–")],
+)
+def test_numbers_have_two_digits(value, expected):
+    assert words.short(value) == expected
+
+
+def test_one_manager_for_all_sessions():
+    assert session.manager() is session.manager()
