@@ -209,6 +209,19 @@ def test_inspect_counts_what_can_be_counted_by_hand(call, folder, tmp_path):
     assert find_config(str(folder / "config.json")) == find_config(str(folder)) == tl.load(folder).config
 
 
+def test_measurements_are_printed_as_the_library_gives_them(call, monkeypatch):
+    facts = {
+        "plain_steps_per_second": 1000.0, "matmul_gflops": 200.0, "ratio": 3.0, "device": "cpu", "versions": {},
+        "compile_seconds_cold": 4.0, "compile_seconds_warm": 1.0,
+        "lanes": [{"lanes": 2, "run_steps_per_second": 3000.0, "ratio": 3.0, "fraction_of_peak": 0.5}],
+    }  # fmt: skip
+    asked = []
+    monkeypatch.setattr("toylab.bench.run_benchmark", lambda *arguments: asked.append(arguments) or facts)
+    code, out, _ = call("bench", "--lanes", "2", "--num-rounds", 5, "--seconds", 0.5, "--json")
+    assert (code, json.loads(out), asked) == (0, facts, [((2,), 5, 0.5)])
+    assert call("bench")[1].splitlines()[-1].split() == ["2", "3000", "3", "0.5"]
+
+
 def test_ones_own_points_are_a_dataset(call, tmp_path):
     points = np.random.default_rng(0).normal(size=(40, 2))
     np.savetxt(tmp_path / "mine.csv", points, delimiter=",")
@@ -242,7 +255,7 @@ def test_divergence_is_told_and_the_last_state_saved(call, tmp_path, rate):
 
 
 def interrupt_after(monkeypatch, num_rows):
-    """Send this process a Ctrl-C in the middle of training."""
+    """Send this process a Ctrl-C after that many rows of the history; returns the steps between rows, as they come."""
     from toylab.training.trainer import Trainer
 
     advance, calls = Trainer.advance, []
@@ -254,6 +267,7 @@ def interrupt_after(monkeypatch, num_rows):
         return advance(self, num_steps)
 
     monkeypatch.setattr(Trainer, "advance", advance_and_interrupt)
+    return calls
 
 
 def test_an_interrupted_run_resumes_to_the_same_bits(call, folder, tmp_path, monkeypatch):
@@ -262,11 +276,25 @@ def test_an_interrupted_run_resumes_to_the_same_bits(call, folder, tmp_path, mon
         code, out, err = call("train", *TINY, "--json", "--out", tmp_path / "run")
     assert (code, json.loads(out)["status"], json.loads(out)["step"]) == (130, "unfinished", 30)
     assert f"toylab train --resume {tmp_path / 'run'}" in err
-    assert call("train", "--resume", tmp_path / "run")[0] == 0
+    with monkeypatch.context() as patch:
+        steps = interrupt_after(patch, None)
+        assert call("train", "--resume", tmp_path / "run")[0] == 0
+    assert steps == [10, 10, 10]  # it went on, and did not start again
     resumed, unbroken = tl.load(tmp_path / "run"), tl.load(folder)
     for leaf, expected in zip(jax.tree.leaves(resumed.state), jax.tree.leaves(unbroken.state), strict=True):
         np.testing.assert_array_equal(leaf, expected)
     assert (tmp_path / "run" / "history.csv").read_text() == (folder / "history.csv").read_text()
+
+
+def test_a_run_that_never_began_leaves_nothing_behind(call, tmp_path, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("toylab.training.train", stop)
+    code, out, err = call("train", *TINY, "--out", tmp_path / "run")
+    assert (code, out, err.count("\n")) == (130, "", 1)
+    assert "interrupted" in err
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_signal_from_outside_saves_the_state(call, tmp_path):
@@ -354,6 +382,8 @@ BAD = {
     "metric in a sweep": (["sweep", "--metrics", "fid", "--out", "{tmp}/s"], "fid"),
     "report of nothing": (["report", "{tmp}"], "no run folder"),
     "report of nowhere": (["report", "nowhere"], "nowhere"),
+    "bench without lanes": (["bench", "--lanes", "0"], "--lanes"),
+    "bench for no time": (["bench", "--seconds", "nan"], "--seconds"),
     "inspect nothing": (["inspect", "nothing"], "nothing"),
     "inspect text": (["inspect", "{tmp}/file"], "not JSON"),
     "inspect a folder": (["inspect", "{tmp}"], "not a run folder"),
@@ -409,4 +439,4 @@ def assert_refused(call, words, expected):
     assert (code, out) == (2, "")
     assert err.count("\n") == 1, err
     assert expected in err
-    assert "Traceback" not in err
+    assert not any(word in err for word in ("Traceback", "╭", "│", "---"))

@@ -38,12 +38,13 @@ def write(root, name, config, status="done", sw1=None, variances=(8.0, 4.0, 2.0)
 
 @pytest.fixture
 def folder(tmp_path):
-    """Two betas on three common seeds, one beta with a fourth, one diverged run, one unfinished."""
+    """Two betas on three common seeds, one beta with a fourth; on another seed both diverged; one run is unfinished."""
     for seed, sw1 in enumerate([0.5, 0.7, 0.6]):
         write(tmp_path, f"vanilla/{seed}", BASE.replace(beta=0.0, seed=seed), sw1=sw1)
         write(tmp_path, f"half/{seed}", BASE.replace(beta=0.5, seed=seed), sw1=sw1 - 0.1 - 0.01 * seed)
     write(tmp_path, "half/3", BASE.replace(beta=0.5, seed=3), sw1=0.9)
     write(tmp_path, "half/4", BASE.replace(beta=0.5, seed=4), status="diverged", sw1=1e9)
+    write(tmp_path, "vanilla/4", BASE.replace(beta=0.0, seed=4), status="diverged")
     write(tmp_path, "half/5", BASE.replace(beta=0.5, seed=5), status="unfinished")
     return tmp_path
 
@@ -98,7 +99,7 @@ def test_files_and_json_hold_the_tables(folder, capsys):
     assert main(["report", str(folder), "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads((folder / "report.json").read_text())
-    assert len(printed["runs"]) == 9
+    assert len(printed["runs"]) == 10
     csv = pd.read_csv(folder / "report.csv")
     np.testing.assert_allclose(csv["sw1"], [row["sw1"] for row in printed["table"]])
     assert (folder / "report.png").read_bytes().startswith(b"\x89PNG")

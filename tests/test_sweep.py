@@ -72,6 +72,7 @@ def test_chunks_are_equal_and_small_enough():
         assert len(chunks) == -(-num_items // 16)
         assert {len(chunk) for chunk in chunks[:-1]} <= {len(chunks[0])}
         assert len(chunks[-1]) <= len(chunks[0]) <= 16
+        assert len(chunks[0]) - len(chunks[-1]) < len(chunks)
 
 
 @pytest.fixture(scope="module")

@@ -5,27 +5,42 @@ from dataclasses import dataclass
 from typing import Any
 
 from toylab.cli import parsing
-from toylab.cli.output import number, print_json, text_table
+from toylab.cli.output import note, number, print_json, text_table
+from toylab.cli.sample import check_number
+from toylab.cli.settings import read_values
 
 
 @dataclass(frozen=True)
 class Flags:
-    """Measure training speed: one plain run against lanes of an ensemble, and the machine's own peak."""
+    """Measure training speed: a plain loop against lanes of an ensemble, and both against the machine's peak."""
 
+    lanes: str = "1,2,4,8"
+    """Numbers of lanes, parted by commas."""
+    num_rounds: int = 3
+    """Rounds of all measurements; medians are reported."""
+    seconds: float = 3.0
+    """Length of each measurement."""
     json: bool = False
     """Print one JSON object: plain_steps_per_second, matmul_gflops, lanes, ratio, compile times, device."""
 
 
 def parse(argv: Sequence[str]) -> Flags:
-    """The flags."""
-    return parsing.parse("bench", Flags, argv)
+    """The flags, with numbers in range."""
+    flags = parsing.parse("bench", Flags, argv)
+    for count in read_values(int, flags.lanes):
+        check_number("lanes", count, 1, 4096)
+    check_number("num-rounds", flags.num_rounds, 1, 1_000)
+    check_number("seconds", flags.seconds, 0.01, 3_600)
+    return flags
 
 
 def run(flags: Flags) -> int:
     """Measure and print. No compilation cache here: cold means cold."""
     from toylab.bench import run_benchmark
 
-    facts = run_benchmark()
+    lanes = read_values(int, flags.lanes)
+    note("about a minute with nothing else running: medians over rounds")
+    facts = run_benchmark(lanes, flags.num_rounds, flags.seconds)
     if flags.json:
         print_json(facts)
     else:

@@ -67,7 +67,7 @@ def run(flags: Flags) -> int:
     return 0
 
 
-def check_number(name: str, value: int, low: int, high: int) -> None:
+def check_number(name: str, value: float, low: float, high: float) -> None:
     """Raise ValueError where the flag ``name`` is outside [low, high]."""
     if not low <= value <= high:
         raise ValueError(f"--{name} must lie in [{low}, {high}], got {value}")
