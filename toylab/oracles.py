@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from toylab.data import AbstractDataset, datasets
-from toylab.types import Matrix, Point, Scalar
+from toylab.types import AnyArray, Matrix, Point, Scalar
 
 T_MIN = 1e-4
 _MAX_STEPS = 4096
@@ -107,7 +107,7 @@ def _share(r: Scalar, r_floor: Scalar, t: Scalar) -> Scalar:
     return jnp.where(r_floor > r, (r_floor - r) / jnp.where(t > r, t - r, 1), 0)
 
 
-def _solve(field: Callable[..., Array], start: Float[Array, "..."]) -> Float[Array, "..."]:
+def _solve(field: Callable[..., AnyArray], start: Float[Array, "..."]) -> Float[Array, "..."]:
     """Solution at s = 1 of dy/ds = field(s, y, None), y(0) = start; NaN where the solver gives up."""
     tolerance = 1e-10 if start.dtype == jnp.float64 else 1e-5
     zero, one = jnp.zeros((), start.dtype), jnp.ones((), start.dtype)
@@ -123,6 +123,7 @@ def _solve(field: Callable[..., Array], start: Float[Array, "..."]) -> Float[Arr
         max_steps=_MAX_STEPS,
         throw=False,
     )
+    assert solution.ys is not None  # asked for by SaveAt(t1=True)
     return jnp.where(solution.result == diffrax.RESULTS.successful, solution.ys[0], jnp.nan)
 
 
@@ -171,7 +172,7 @@ class Oracle:
         """Average velocity u(x, r, t); the velocity where r = t."""
         return self._map(_average_velocity_t_first, x, t, r)
 
-    def _map(self, function: Callable[..., Array], x: ArrayLike, t: ArrayLike, *r: ArrayLike) -> Array:
+    def _map(self, function: Callable[..., AnyArray], x: ArrayLike, t: ArrayLike, *r: ArrayLike) -> Array:
         x, times = _check(self.dataset.dim, x, t, *r)
         return _map_batches(function, self.dataset, x, times)
 
@@ -199,13 +200,13 @@ def oracle(dataset: str | AbstractDataset, **options: Any) -> Oracle:
 
 @eqx.filter_jit
 def _map_batches(
-    function: Callable[..., Array],
+    function: Callable[..., AnyArray],
     dataset: AbstractDataset,
     x: Float[Array, "n dim"],
     times: tuple[Array, ...],
 ) -> Array:
     def one(arguments):
-        return function(dataset, *arguments)
+        return jnp.asarray(function(dataset, *arguments))
 
     arguments = (x, *(jnp.broadcast_to(time, x.shape[:1]) for time in times))
     numbers = sum(np.size(leaf) for leaf in jax.tree.leaves(dataset))

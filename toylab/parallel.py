@@ -25,6 +25,9 @@ from toylab.types import AnyArray
 Tree = Any
 """A pytree of arrays."""
 
+Device = Any
+"""A `jax.Device`, which type checkers take for a variable."""
+
 _LANE_AXIS = "lanes"
 
 _CPU_OPTIONS = {"xla_cpu_prefer_vector_width": 512}
@@ -44,7 +47,7 @@ def enable_compilation_cache() -> Path:
     """Keep compiled programs between processes, in TOYLAB_CACHE_DIR or the user's cache folder."""
     root = os.environ.get("TOYLAB_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     path = Path(root) / "toylab" / "xla"
-    if jax.config.jax_compilation_cache_dir is None:
+    if jax.config.read("jax_compilation_cache_dir") is None:
         jax.config.update("jax_compilation_cache_dir", str(path))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
     return path
@@ -75,7 +78,7 @@ class AbstractLanes(ABC):
 class SeparateLanes(AbstractLanes):
     """One lane after the other on each device, devices side by side: for CPUs."""
 
-    def __init__(self, num_lanes: int, devices: Sequence[jax.Device]):
+    def __init__(self, num_lanes: int, devices: Sequence[Device]):
         super().__init__(num_lanes)
         self._devices = devices[:num_lanes]
 
@@ -105,14 +108,14 @@ class SeparateLanes(AbstractLanes):
             by_device = list(pool.map(run_device, range(len(self._devices))))
         return [by_device[lane % len(by_device)][lane // len(by_device)] for lane in range(self.num_lanes)]
 
-    def _device(self, lane: int) -> jax.Device:
+    def _device(self, lane: int) -> Device:
         return self._devices[lane % len(self._devices)]
 
 
 class BatchedLanes(AbstractLanes):
     """Lanes stacked and batched on each device, the stack split over devices: for accelerators."""
 
-    def __init__(self, num_lanes: int, devices: Sequence[jax.Device]):
+    def __init__(self, num_lanes: int, devices: Sequence[Device]):
         super().__init__(num_lanes)
         devices = devices[:num_lanes]
         self._mesh = jax.make_mesh(

@@ -29,7 +29,7 @@ PRESETS: dict[str, Preset] = {
             "dataset": "two_gaussians",
             "dataset_options": {"separation": 8.0, "std": 0.2},
             "steps": 10_000,
-            "batch_size": 64,
+            "batch_size": 32,
             "learning_rate": 3e-3,
         },
     ),
@@ -48,7 +48,7 @@ def preset(name: str) -> dict[str, Any]:
         ValueError: no such preset; the message names the choices.
 
     >>> preset("separated")["batch_size"]
-    64
+    32
     """
     if name not in PRESETS:
         raise ValueError(f"unknown preset {name!r}; choices: {', '.join(sorted(PRESETS))}")

@@ -4,13 +4,13 @@ Everything below the training step speaks of ONE example: a point of shape ``(di
 from data (t = 0) to noise (t = 1), and a pair of times is ordered r <= t.
 """
 
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import jax
 import numpy as np
 from jaxtyping import Float, Int, Key, UInt32
 
-AnyArray = jax.Array | np.ndarray
+AnyArray: TypeAlias = jax.Array | np.ndarray
 
 Point = Float[AnyArray, " dim"]
 Points = Float[AnyArray, "n dim"]

@@ -92,7 +92,7 @@ def noisy_curve(
     length = steps.max() * (len(fine) - 1)
     num_panels = refine * int(np.ceil(length / (_ORDER * _SPACING * noise)))
     s, weights = panel_nodes(*interval, num_panels)
-    means = point(s)
+    means = np.asarray(point(s))
     weights = np.tile(weights * density(s), len(means))
     nodes = isotropic_mixture(means.reshape(-1, 2), noise, weights, distinct=False)
     return Curve(nodes, np.asarray(noise), point, quantile)

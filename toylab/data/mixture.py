@@ -4,10 +4,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from toylab.data.base import AbstractDataset, Modes, Moments
-from toylab.types import Matrix, Point, Points, PRNGKey, Scalar
+from toylab.types import AnyArray, Matrix, Point, Points, PRNGKey, Scalar
 
 
 class GaussianMixture(AbstractDataset):
@@ -27,10 +27,10 @@ class GaussianMixture(AbstractDataset):
         distinct: whether the components are modes that one can count (False for nodes of a quadrature).
     """
 
-    log_weights: Float[Array | np.ndarray, " k"]
-    means: Float[Array | np.ndarray, "k dim"]
-    scales: Float[Array | np.ndarray, "k dim"]
-    bases: Float[Array | np.ndarray, "k dim dim"] | None = None
+    log_weights: Float[AnyArray, " k"]
+    means: Float[AnyArray, "k dim"]
+    scales: Float[AnyArray, "k dim"]
+    bases: Float[AnyArray, "k dim dim"] | None = None
     distinct: bool = eqx.field(default=True, static=True)
 
     @property
@@ -87,17 +87,19 @@ class GaussianMixture(AbstractDataset):
         stds = np.sqrt(np.mean(np.asarray(self.scales) ** 2, axis=-1))
         return Modes(np.asarray(self.means), stds, np.exp(np.asarray(self.log_weights)))
 
-    def _to_basis(self, vectors: Float[Array, "k dim"]) -> Float[Array, "k dim"]:
+    def _to_basis(self, vectors: Float[AnyArray, "k dim"]) -> Float[AnyArray, "k dim"]:
         if self.bases is None:
             return vectors
         return jnp.einsum("kji,kj->ki", self.bases.astype(vectors.dtype), vectors)
 
-    def _from_basis(self, vectors: Float[Array, "k dim"]) -> Float[Array, "k dim"]:
+    def _from_basis(self, vectors: Float[AnyArray, "k dim"]) -> Float[AnyArray, "k dim"]:
         if self.bases is None:
             return vectors
         return jnp.einsum("kij,kj->ki", self.bases.astype(vectors.dtype), vectors)
 
-    def _average_covariance(self, posterior: Float[Array, " k"], diagonals: Float[Array, "k dim"]) -> Matrix:
+    def _average_covariance(
+        self, posterior: Float[AnyArray, " k"], diagonals: Float[AnyArray, "k dim"]
+    ) -> Matrix:
         if self.bases is None:
             return jnp.diag(posterior @ diagonals)
         bases = self.bases.astype(diagonals.dtype)

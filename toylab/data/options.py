@@ -1,12 +1,14 @@
 """Checks of dataset options, which may come from JSON or a widget: errors name the option and the value."""
 
+from typing import TypeGuard
+
 import numpy as np
 from jaxtyping import Float
 
 Number = float | int
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[Number]:
     return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 

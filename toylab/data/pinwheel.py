@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from toylab.data.base import AbstractDataset, Moments, datasets
 from toylab.data.options import Number, number, whole
-from toylab.types import Matrix, Point, Points, PRNGKey, Scalar
+from toylab.types import AnyArray, Matrix, Point, Points, PRNGKey, Scalar
 
 _SCALE = 1.5
 _REACH = 8.0  # standard deviations of b that the quadrature covers
@@ -69,7 +69,7 @@ class Pinwheel(AbstractDataset):
 
     def _along_arm(
         self, x: Point, t: Scalar, arm_angle: Scalar
-    ) -> tuple[Float[Array, " k"], Float[Array, "k 2"], Float[Array, "k 2 2"]]:
+    ) -> tuple[Float[Array, " k"], Float[Array, "k 2"], Float[AnyArray, "k 2 2"]]:
         """Log weight, E[v_cond | x, b] and Cov[v_cond | x, b] at the nodes of one arm.
 
         With the frame of b, x_t = (a 1.5 b + t eps_along, N(0, a^2 width^2 + t^2)): eps_along is known
@@ -166,7 +166,7 @@ class Pinwheel(AbstractDataset):
         return Moments(mean, covariance + np.einsum("k,ki,kj->ij", weights, normals, normals))
 
 
-def _rotate_back(x: Point, angle: Float[Array, "..."]) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
+def _rotate_back(x: Point, angle: Float[AnyArray, "..."]) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
     """Coordinates of ``x`` along and across an arm at ``angle``."""
     cos, sin = jnp.cos(angle), jnp.sin(angle)
     return cos * x[0] + sin * x[1], cos * x[1] - sin * x[0]

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from toylab.data.base import AbstractDataset, Moments, datasets
 from toylab.data.mixture import GaussianMixture, isotropic_mixture
@@ -65,8 +65,8 @@ def bandwidth(points: Float[np.ndarray, "n dim"]) -> float:
         ValueError: most points coincide, so that the rule gives zero.
     """
     neighbour = min(_NEIGHBOUR, len(points) - 1)
-    distance, _ = cKDTree(points).query(points, k=[neighbour + 1])
-    std = float(np.median(distance)) / 2
+    distances, _ = KDTree(points).query(points, k=neighbour + 1)
+    std = float(np.median(np.asarray(distances)[:, -1])) / 2
     if std < 1e-3:
         raise ValueError(f"most points coincide (bandwidth {std:.3g}): give std, at least 0.001")
     return std

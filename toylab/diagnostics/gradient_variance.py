@@ -8,13 +8,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
+from toylab.nets.flat import Gradients
 from toylab.training import Run
 from toylab.training.ensemble import LIVE_SETTINGS
 from toylab.training.experiment import Experiment
 from toylab.training.objective import replica_gradients
 from toylab.training.step import TrainState, lane_keys, progress_of
+from toylab.types import Count, Scalar
 
 NUM_BOOTSTRAP = 1000
 CONFIDENCE = 0.95
@@ -48,17 +50,16 @@ def gradient_variance(
         raise ValueError(f"betas must be finite numbers, at least one, got {list(betas)}")
     rows = []
     for beta in betas:
-        gradients = np.asarray(
-            _gradients(run.experiment, run.state, float(beta), seed, num_batches), np.float64
-        )
+        beta_seed = (np.asarray(beta, np.float32), np.asarray(seed))
+        gradients = np.asarray(_gradients(run.experiment, run.state, *beta_seed, num_batches), np.float64)
         rows.append({"beta": float(beta), **_summary(gradients @ gradients.T)})
     return pd.DataFrame(rows)
 
 
 @partial(jax.jit, static_argnames="num_batches")
 def _gradients(
-    experiment: Experiment, state: TrainState, beta: Array, seed: Array, num_batches: int
-) -> Float[Array, "batches p"]:
+    experiment: Experiment, state: TrainState, beta: Scalar, seed: Count, num_batches: int
+) -> Gradients:
     experiment = eqx.tree_at(LIVE_SETTINGS["beta"], experiment, beta)
     key = jax.random.fold_in(lane_keys(experiment)[2], seed)
     params, params_ema = jnp.asarray(state.params), jnp.asarray(state.params_ema)

@@ -72,15 +72,15 @@ def train_many(
         ValueError: a bad setting, before anything is trained.
         TrainingInterrupted: on Ctrl-C, after saving; runs that had not begun are missing.
     """
-    paths = list(paths) if paths is not None else [None] * len(configs)
-    resume = list(resume) if resume is not None else [None] * len(configs)
-    if not len(configs) == len(paths) == len(resume):
+    places = list(paths) if paths is not None else [None] * len(configs)
+    started = list(resume) if resume is not None else [None] * len(configs)
+    if not len(configs) == len(places) == len(started):
         raise ValueError(f"{len(configs)} configs need as many paths and runs to resume")
     finished: dict[int, Run] = {}
-    with _interruptible() as interrupted, _progress_bar(configs, resume, progress) as bar:
-        for members in group_by_program(configs, resume):
+    with _interruptible() as interrupted, _progress_bar(configs, started, progress) as bar:
+        for members in group_by_program(configs, started):
             group = _Group(
-                [configs[i] for i in members], [paths[i] for i in members], [resume[i] for i in members]
+                [configs[i] for i in members], [places[i] for i in members], [started[i] for i in members]
             )
             group.run(bar, interrupted)
             finished.update(zip(members, group.runs(), strict=True))

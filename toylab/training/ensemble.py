@@ -15,7 +15,7 @@ from toylab.sampling import SAMPLERS
 from toylab.training.experiment import Experiment, structure
 from toylab.training.objective import covariance_trace, replica_gradients
 from toylab.training.step import TrainState, Window, init_state, lane_keys, progress_of, train_lane
-from toylab.types import AnyArray, PRNGKey
+from toylab.types import AnyArray, PRNGKey, Scalar
 
 LIVE_SETTINGS = {
     "beta": lambda experiment: experiment.coefficient.beta,
@@ -131,7 +131,7 @@ def draw_samples(experiment: Experiment, params, key: PRNGKey, n: int, nfe: int)
 
 @lru_cache(maxsize=16)
 def _variance_probe(num_batches: int):
-    def measure(experiment: Experiment, state: TrainState) -> Array:
+    def measure(experiment: Experiment, state: TrainState) -> Scalar:
         # Fresh batches at every step, and the same ones for lanes that share a seed.
         keys = jax.random.split(jax.random.fold_in(lane_keys(experiment)[2], state.step), num_batches)
         progress = progress_of(experiment, state.step)

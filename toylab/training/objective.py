@@ -33,7 +33,7 @@ def draw_batch(experiment: Experiment, key: PRNGKey) -> Batch:
     x0 = experiment.dataset.draw(key_data, size)
     eps = jax.random.normal(key_eps, x0.shape, x0.dtype)
     r, t = experiment.times.draw(key_times, size)
-    r = limit_gap(r, t, experiment.max_gap)
+    r = limit_gap(r, t, jnp.asarray(experiment.max_gap, r.dtype))
     uniforms = jax.random.uniform(key_uniforms, (size, method.num_uniforms))
     rows = Example(x0, eps, r, t, uniforms)
     equal = jax.tree.map(lambda leaf: leaf[:num_equal], rows._replace(r=t))

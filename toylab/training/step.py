@@ -90,7 +90,7 @@ def train_step(experiment: Experiment, state: TrainState, key: PRNGKey) -> Train
     gradient = gradient * jnp.where(clip > 0, jnp.minimum(1.0, clip / jnp.maximum(grad_norm, 1e-12)), 1.0)
     updates, opt_state = OPTIMIZERS[experiment.optimizer].update(gradient, state.opt_state, state.params)
     params = state.params - learning_rate_of(experiment, progress) * updates
-    params_ema = optax.incremental_update(params, state.params_ema, 1 - experiment.ema_decay)
+    params_ema = state.params_ema + (1 - experiment.ema_decay) * (params - state.params_ema)
     updated = TrainState(
         params=params,
         params_ema=params_ema,
