@@ -47,7 +47,7 @@ def enable_compilation_cache() -> Path:
     """Keep compiled programs between processes, in TOYLAB_CACHE_DIR or the user's cache folder."""
     root = os.environ.get("TOYLAB_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     path = Path(root) / "toylab" / "xla"
-    if jax.config.read("jax_compilation_cache_dir") is None:
+    if getattr(jax.config, "jax_compilation_cache_dir", None) is None:
         jax.config.update("jax_compilation_cache_dir", str(path))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
     return path
