@@ -86,6 +86,20 @@ def test_a_hostile_address_gives_a_valid_page(app, query):
     assert config.dataset in settings.dataset_names()
 
 
+@pytest.mark.parametrize("name", ["two_moons", "two moons"])
+def test_the_address_sets_the_controls(app, name):
+    query = {"dataset": name, "beta": "0.5", "seed": "7", "steps": "2000", "lr": "0.001", "proxy": "oracle"}
+    for key, value in query.items():
+        app.query_params[key] = value
+    app.run()
+    assert not app.exception
+    config = settings.read_config({name: app.session_state[name] for name in settings.DEFAULTS})
+    assert (config.dataset, config.beta, config.seed, config.steps) == ("two_moons", 0.5, 7, 2000)
+    assert (config.learning_rate, config.proxy) == (0.001, "oracle")
+    app.radio(key="dataset").set_value("pinwheel").run()
+    assert app.session_state["dataset"] == "pinwheel"
+
+
 @pytest.mark.parametrize(
     "raw",
     [
@@ -144,6 +158,19 @@ def test_start_change_beta_pause_step_resume_stop_save(app, tmp_path, monkeypatc
 
     paths = saving.save(app.session_state["job"], tmp_path)
     assert [tl.load(path).config.beta for path in paths] == [0.5, 0.0]
+
+
+def test_divergence_is_one_line_and_can_be_retried(app):
+    app.run()
+    app.selectbox(key="width").set_value(32)
+    app.selectbox(key="lr").set_value(1.0).run()
+    app.button(key="go").click().run()
+    settle(app, lambda s: s.state is JobState.DIVERGED)
+    assert "Diverged at step" in texts(app)
+    assert not app.exception
+    app.button(key="retry").click().run()
+    assert app.selectbox(key="lr").value == 0.3
+    assert app.session_state["job"].snapshot.config.learning_rate == 0.3
 
 
 def test_a_full_queue_is_one_line_on_the_page(app, monkeypatch):

@@ -177,6 +177,12 @@ def test_divergence_names_step_beta_and_rate_and_keeps_finite_samples(manager):
     assert all(np.all(np.isfinite(table.to_numpy(float))) for table in snapshot.histories)
 
 
+def test_a_loss_that_blew_up_counts_as_divergence(manager):
+    job = manager.submit(CONFIG.replace(learning_rate=10.0, log_every=50), "a")
+    assert reaches(job, JobState.DIVERGED, COMPILED)
+    assert "Diverged at step" in job.snapshot.message
+
+
 def test_a_failure_is_one_line_with_an_id_and_the_worker_lives(manager, monkeypatch, caplog):
     from toylab.jobs import live
 

@@ -22,6 +22,8 @@ NUM_SHOWN = 1024
 """Samples, and data points, that a viewer is shown; as many as the lab evaluates: one program for both."""
 SEED_SHOWN = 404
 FIRST_STRETCH = 5
+BLOWN_UP = 1e4
+"""Measured: runs that recover stay below 100, runs that never do pass 100,000 within a few hundred steps."""
 
 
 class LiveTraining:
@@ -45,9 +47,10 @@ class LiveTraining:
                 f"the lab draws points in the plane; {config.dataset} has dimension {dataset.dim}"
             )
         self.data = dataset.sample(NUM_SHOWN, seed=SEED_SHOWN)
+        self._zero_loss = dataset.dim + float(np.mean(np.sum(self.data**2, axis=1)))
         self._length = FIRST_STRETCH
         self._marks: deque[tuple[float, int]] = deque()
-        self._tables: tuple[pd.DataFrame, ...] = (pd.DataFrame(), pd.DataFrame())
+        self._tables: tuple[pd.DataFrame, ...] = tuple(self._trainer.history(lane) for lane in range(2))
         self._tables_row = -1
 
     @property
@@ -66,8 +69,17 @@ class LiveTraining:
         return self._trainer.done
 
     def diverged_at(self) -> list[int]:
-        """For each lane the step at which it diverged, or -1."""
-        return self._trainer.ensemble.diverged_at()
+        """For each lane the step at which it diverged, or -1.
+
+        That is a loss or gradient that is not finite (the trainer's rule), or a mean loss of ``BLOWN_UP`` times that
+        of a net that says zero, E|eps - x0|^2: Adam survives such a step, but in a net that has lost everything.
+        """
+        found = self._trainer.ensemble.diverged_at()
+        for lane, table in enumerate(self.histories()):
+            lost = table.index.to_numpy()[table["loss"].to_numpy(float) > BLOWN_UP * self._zero_loss]
+            if found[lane] < 0 and len(lost):
+                found[lane] = int(lost[0])
+        return found
 
     def set(self, **changes: float) -> None:
         """Change live settings from the next step on: beta of the chosen lane, all others of both lanes."""

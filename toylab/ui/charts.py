@@ -12,7 +12,7 @@ from toylab.ui.theme import Palette
 
 SQUARE = 436
 """Side of a square of samples, in pixels."""
-CURVE_WIDTH, CURVE_HEIGHT = 290, 165
+CURVE_HEIGHT = 165
 
 
 def square(
@@ -33,7 +33,9 @@ def square(
         table = pd.concat([table, drawn], ignore_index=True)
     x, y, half = frame
     spec = {
+        "width": SQUARE,
         "height": SQUARE,
+        "autosize": {"type": "fit", "contains": "padding"},
         "padding": {"left": 1, "right": 1, "top": 1, "bottom": 1},
         "mark": {"type": "circle", "clip": True},
         "encoding": {
@@ -45,7 +47,8 @@ def square(
         },
         "config": {"view": {"stroke": palette.frame, "strokeWidth": 1}},
     }
-    st.vega_lite_chart(table, spec, width=SQUARE, key=key, alt=alt)
+    # "content": with a width of its own, Streamlit would lay the chart out anew on a narrow page.
+    st.vega_lite_chart(table, spec, width="content", key=key, alt=alt)
 
 
 def _by_kind(values: list) -> dict[str, Any]:
@@ -118,6 +121,8 @@ def curve(
         y |= {"axis": None, "scale": {"domain": [0, 1]}}
     lanes = {"domain": ["chosen", "baseline"], "range": [palette.chosen, palette.baseline]}
     colour = {"field": "lane", "type": "nominal", "legend": None, "scale": lanes}
+    # Dots, since a line of one point draws nothing.
+    line = {"type": "line", "strokeWidth": 2, "clip": True, "point": {"size": 9}}
     label = {"field": "label", "type": "nominal"}
     hover = [
         {"field": "step", "type": "quantitative", "format": ","},
@@ -132,14 +137,12 @@ def curve(
             _layer("event", text, {"x": x, "y": {"value": 5}, "text": label}),
             _layer("floor", rule, {"y": y}),
             _layer("floor", {**text, "dy": -7}, {"x": {"value": 0}, "y": y, "text": label}),
-            _layer(
-                "line", {"type": "line", "strokeWidth": 2, "clip": True}, {"x": x, "y": y, "color": colour}
-            ),
+            _layer("line", line, {"x": x, "y": y, "color": colour}),
             _layer("line", {"type": "circle", "size": 60, "opacity": 0}, {"x": x, "y": y, "tooltip": hover}),
         ],
         "config": {"view": {"stroke": None}},
     }
-    st.vega_lite_chart(table, spec, width=CURVE_WIDTH, key=key, alt=alt)
+    st.vega_lite_chart(table, spec, width="stretch", key=key, alt=alt)
 
 
 # 1, 3, 10, 30, ...: round numbers, and few of them, whatever range a loss takes.

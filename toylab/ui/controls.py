@@ -27,6 +27,14 @@ def config() -> RunConfig:
     return settings.read_config({name: st.session_state.get(name) for name in DEFAULTS})
 
 
+def read_names() -> None:
+    """Let the address bar have names as the rest of toylab writes them: two_moons beside the label `two moons`."""
+    for key, names in (("dataset", settings.dataset_names()), ("proxy", settings.PROXIES)):
+        name = st.query_params.get(key, "")
+        if "_" in name and name in names:
+            st.session_state[key] = name
+
+
 def dataset_picker() -> None:
     """A radio group in the look of a grid of pictures (see `thumbnails`)."""
     with st.container(key="picker"):
@@ -69,7 +77,7 @@ def run_settings() -> None:
     with seed:
         st.number_input("Seed", 0, settings.MAX_SEED, DEFAULTS["seed"], key="seed", bind="query-params")
     with steps:
-        _select("Steps", "steps", settings.STEPS, lambda value: f"{value:,}")
+        _select("Steps", "steps", settings.STEPS, str)
     with rate:
         _select("Learning rate", "lr", settings.LEARNING_RATES, "{:g}".format, on_change=_set_learning_rate)
     with st.popover("Advanced", width="stretch"):

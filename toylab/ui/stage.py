@@ -1,6 +1,7 @@
 """The stage: progress, two squares, one sentence, three curves, all drawn from one snapshot."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -15,13 +16,16 @@ LANES = ("chosen", "baseline")
 CURVES = (("loss", "Loss"), ("grad_variance", "Gradient variance"), ("sw1", "Wasserstein distance"))
 
 
-def draw(snapshot: Snapshot, *, place: int = 0, kind: Kind = "job") -> None:
+def draw(
+    snapshot: Snapshot, *, place: int = 0, kind: Kind = "job", offer: Callable[[], None] | None = None
+) -> None:
     """Draw one snapshot; the baseline left, the chosen lane right, on the same axes.
 
     Args:
         snapshot: of a job, of the stored run, or a `preview`.
         place: how many runs are ahead of a queued job.
         kind: which of the three it is.
+        offer: draws what the reader may do about it, beside the sentence.
     """
     palette = theme.palette()
     name = snapshot.config.dataset
@@ -44,9 +48,11 @@ def draw(snapshot: Snapshot, *, place: int = 0, kind: Kind = "job") -> None:
                     key=f"chart_square_{LANES[lane]}",
                     alt=f"One-step samples of the {LANES[lane]} lane over the data of {name}",
                 )
-    with st.container(key="sentence"):
+    with st.container(key="sentence", horizontal=True, vertical_alignment="center"):
         text = words.sentence(snapshot, place, kind)
         st.markdown(f":red[{text}]" if snapshot.state in {JobState.DIVERGED, JobState.FAILED} else text)
+        if offer is not None:
+            offer()
     with st.container(key="curves", horizontal=True, wrap=False):
         for column, title in CURVES:
             with st.container(key=f"curve_{column}"):

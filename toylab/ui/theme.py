@@ -47,9 +47,12 @@ _SHEET = """
 .st-key-stage { min-width: 0; }
 .st-key-squares, .st-key-curves { gap: 1.1rem; }
 .st-key-squares .stVerticalBlock, .st-key-curves .stVerticalBlock { gap: 0.25rem; }
-/* A chart has the size of its numbers; a narrower page shrinks it as a picture, aspect kept. */
-.st-key-squares div, .st-key-curves div, .stVegaLiteChart svg, .stVegaLiteChart canvas { max-width: 100%; }
-.stVegaLiteChart svg, .stVegaLiteChart canvas { height: auto !important; background: transparent !important; }
+/* Streamlit fades what a slow run has not drawn again yet: here it would flicker. */
+.st-key-stage [data-stale="true"] { opacity: 1 !important; }
+.stVegaLiteChart svg, .stVegaLiteChart canvas { background: transparent !important; }
+/* A square keeps its numbers and is shrunk as a picture: laid out anew, it would lose its aspect. */
+.st-key-squares div { max-width: 100%; }
+.st-key-squares canvas { max-width: 100%; height: auto !important; }
 
 .st-key-title { gap: 0.1rem; }
 .st-key-title h1 { font-size: 1.45rem; padding: 0; letter-spacing: -0.015em; }
@@ -65,6 +68,8 @@ _SHEET = """
 .st-key-beta_box { gap: 0.1rem; padding: 0.35rem 0 0.3rem; }
 .st-key-beta_box [data-testid="stWidgetLabel"] p { font-size: 1rem; font-weight: 600; }
 .st-key-beta_box [data-testid="stSliderThumbValue"] { font-size: 1.05rem; font-weight: 650; }
+/* The slider's own ends, shown on hover: ours are there already. */
+.st-key-beta_box [data-testid="stSliderTickBar"] { display: none; }
 .beta-ticks {
   position: relative; height: 2.5em; margin: -0.85rem 6px 0; font-size: 0.8rem; line-height: 1.25;
 }
@@ -78,17 +83,14 @@ _SHEET = """
 /* Too narrow for its - and +; the arrow keys do the same. */
 .st-key-seed [data-testid^="stNumberInputStep"] { display: none; }
 
-@media (max-width: 900px) {
+@media (max-width: 960px) {
   .stMainBlockContainer { padding: 1.2rem 0.9rem 2rem; }
   .st-key-lab { flex-wrap: wrap; }
   .st-key-lab > div { width: 100% !important; flex: 1 1 100% !important; }
   .st-key-rail { width: 100% !important; }
 }
 @media (max-width: 640px) {
-  .st-key-picker [role="radiogroup"] {
-    grid-template-columns: none; grid-auto-flow: column; grid-auto-columns: 82px;
-    overflow-x: auto; padding: 3px;
-  }
+  .st-key-picker [role="radiogroup"] { grid-template-columns: repeat(20, 82px); overflow-x: auto; padding: 3px; }
   .st-key-squares { gap: 0.5rem; }
   .st-key-curves { flex-wrap: wrap; }
   .st-key-curves > div { flex: 1 1 100% !important; width: 100% !important; }

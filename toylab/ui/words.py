@@ -56,10 +56,10 @@ def progress(snapshot: Snapshot) -> str:
     if snapshot.step < 0.12 * snapshot.steps or not math.isfinite(ratio):
         return "Same weights, same noise, same data; only β differs. Watch which points reach the data first."
     if ratio >= 1.3:
-        return f"At your β the gradient has {_times(ratio)} less variance: compare the points gone astray."
+        return f"Lately your gradient has {_times(ratio)} less variance: compare the points gone astray."
     if ratio <= 1 / 1.3:
-        return f"At your β the gradient has {_times(1 / ratio)} more variance: watch its points lag behind."
-    return "Both gradients have about the same variance here: expect no large difference."
+        return f"Lately your gradient has {_times(1 / ratio)} more variance: watch its points lag behind."
+    return "Lately both gradients have about the same variance: expect no large difference."
 
 
 def _variance_ratio(snapshot: Snapshot) -> float:

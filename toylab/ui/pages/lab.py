@@ -1,5 +1,7 @@
 """The lab: train the chosen beta and the baseline side by side, live."""
 
+from functools import partial
+
 import streamlit as st
 
 from toylab.jobs import Job, JobState
@@ -18,6 +20,7 @@ IDLE_SECONDS = 1.0
 def render() -> None:
     """Draw the page."""
     job = session.job()
+    controls.read_names()
     with st.container(key="lab", horizontal=True, wrap=False):
         with st.container(key="rail", width=RAIL_WIDTH):
             _rail(job)
@@ -67,8 +70,8 @@ def _live(drawn_state: JobState | None) -> None:
     if not job.active and snapshot.config.dataset != wanted.dataset:
         stage.draw(stage.preview(wanted), kind="preview")
     else:
-        stage.draw(snapshot, place=session.manager().place(job))
-    if snapshot.state is JobState.DIVERGED:
-        transport.retry_button(job)
+        diverged = snapshot.state is JobState.DIVERGED
+        offer = partial(transport.retry_button, job) if diverged else None
+        stage.draw(snapshot, place=session.manager().place(job), offer=offer)
     if snapshot.state is not drawn_state:
         st.rerun(scope="app")
