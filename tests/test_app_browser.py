@@ -88,7 +88,7 @@ def page(browser, server):
     )
     page.on("pageerror", lambda error: page.problems.append(str(error)))
     page.began = time.monotonic()
-    page.goto(server)
+    page.goto(f"{server}/?steps=20000")
     yield page
     context.close()
 
@@ -142,10 +142,10 @@ def drawn(page, chart: int = 0) -> int:
     )
 
 
-def start(page, **waiting) -> float:
+def start(page) -> float:
     """Seconds from the click to the first frame of the new run."""
     press(page, "Start")
-    return wait_for(lambda: status(page)[0] in {"RUNNING", "COMPILING"} and 0 < status(page)[1] < 2000, 60)
+    return wait_for(lambda: status(page)[0] in {"RUNNING", "COMPILING"} and status(page)[1] > 0, 60)
 
 
 def stop(page) -> float:
@@ -267,3 +267,19 @@ def test_a_phone_in_the_dark(browser, server):
     ground = page.evaluate("getComputedStyle(document.querySelector('.stApp')).backgroundColor")
     assert max(map(int, re.findall(r"\d+", ground)[:3])) < 60
     context.close()
+
+
+def test_a_second_visitor_waits_and_takes_over(browser, server):
+    """One run trains at a time; whoever leaves makes room at once. The server then ends with a run under way."""
+    contexts = [browser.new_context(viewport={"width": 1280, "height": 800}) for _ in range(2)]
+    first, second = (context.new_page() for context in contexts)
+    for page in (first, second):
+        page.goto(f"{server}/?steps=20000")
+        page.locator(".stVegaLiteChart").nth(4).wait_for(timeout=PATIENCE)
+    start(first)
+    press(second, "Start")
+    wait_for(lambda: status(second)[0] == "QUEUED", 5)
+    assert "1 run ahead" in second.locator(".st-key-sentence").inner_text()
+    contexts[0].close()
+    wait_for(lambda: status(second)[0] == "RUNNING" and status(second)[1] > 0, 10)
+    contexts[1].close()

