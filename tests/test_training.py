@@ -14,7 +14,7 @@ from toylab import parallel
 from toylab.training import Trainer
 from toylab.training.ensemble import Ensemble
 from toylab.training.experiment import build_experiment
-from toylab.training.objective import batch_loss, draw_batch, replica_gradients
+from toylab.training.objective import draw_batch, loss_and_gradient, replica_gradients
 from toylab.training.step import init_state, lane_keys, train_step
 
 TINY = tl.RunConfig(steps=60, batch_size=32, width=16, depth=2, embed_dim=8, log_every=20, eval_samples=64)
@@ -111,9 +111,7 @@ def test_equal_rows_take_no_derivative_and_no_proxy():
 
         def gradient(experiment, params, key):
             batch = draw_batch(experiment, key)
-            return jax.grad(batch_loss, argnums=1)(
-                experiment, params, params, batch, np.zeros((), np.float32)
-            )
+            return loss_and_gradient(experiment, params, params, batch, np.zeros((), np.float32))
 
         lowered = jax.jit(gradient).lower(experiment, state.params, jax.random.key(0))
         return lowered.compile().cost_analysis()["flops"]
@@ -132,8 +130,8 @@ def test_split_batch_gradient_equals_that_of_treating_every_row_as_a_pair():
     rows = jax.tree.map(lambda a, b: np.concatenate([a, b]), batch.equal, batch.pairs)
     whole = build_experiment(TINY.replace(p_equal=0.0))
     merged = batch._replace(pairs=rows, equal=jax.tree.map(lambda leaf: leaf[:0], rows))
-    split = jax.grad(batch_loss, argnums=1)(experiment, params, params, batch, np.zeros((), np.float32))
-    plain = jax.grad(batch_loss, argnums=1)(whole, params, params, merged, np.zeros((), np.float32))
+    _, split = loss_and_gradient(experiment, params, params, batch, np.zeros((), np.float32))
+    _, plain = loss_and_gradient(whole, params, params, merged, np.zeros((), np.float32))
     np.testing.assert_allclose(split, plain, rtol=1e-4, atol=1e-6)
 
 

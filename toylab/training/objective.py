@@ -11,11 +11,11 @@ import jax.numpy as jnp
 
 from toylab.methods import Example
 from toylab.nets import flat_net
-from toylab.nets.flat import Gradients, Params
+from toylab.nets.flat import Gradients, Params, Parts
 from toylab.proxies import ProxyInputs
 from toylab.times import limit_gap
 from toylab.training.experiment import Experiment
-from toylab.types import Points, PRNGKey, Scalar
+from toylab.types import Points, PRNGKey, Scalar, VelocityNet
 
 
 class Batch(NamedTuple):
@@ -45,11 +45,10 @@ def draw_batch(experiment: Experiment, key: PRNGKey) -> Batch:
 
 
 def batch_loss(
-    experiment: Experiment, params: Params, params_ema: Params, batch: Batch, progress: Scalar
+    experiment: Experiment, net: VelocityNet, net_ema: VelocityNet, batch: Batch, progress: Scalar
 ) -> Scalar:
-    """Mean loss over the rows; its gradient in ``params`` is what the optimiser sees."""
-    bind = flat_net(experiment.net).bind
-    inputs = ProxyInputs(bind(params), bind(params_ema), experiment.dataset, batch.reference)
+    """Mean loss over the rows of a batch after the share ``progress`` of training."""
+    inputs = ProxyInputs(net, net_ema, experiment.dataset, batch.reference)
 
     def pair_loss(example: Example) -> Scalar:
         beta = experiment.coefficient(progress, example.r, example.t)
@@ -58,12 +57,25 @@ def batch_loss(
     def equal_loss(example: Example) -> Scalar:
         return experiment.method.equal_loss(example, inputs)
 
-    total = jnp.zeros((), params.dtype)
+    total = jnp.zeros((), batch.pairs.x0.dtype)
     if experiment.num_equal < experiment.batch_size:
         total += jnp.sum(jax.vmap(pair_loss)(batch.pairs))
     if experiment.num_equal > 0:
         total += jnp.sum(jax.vmap(equal_loss)(batch.equal))
     return total / experiment.batch_size
+
+
+def loss_and_gradient(
+    experiment: Experiment, params: Params, params_ema: Params, batch: Batch, progress: Scalar
+) -> tuple[Scalar, Params]:
+    """The loss of a batch and its gradient in ``params``: what the optimiser sees."""
+    net = flat_net(experiment.net)
+
+    def loss(parts: Parts) -> Scalar:
+        return batch_loss(experiment, net.assemble(parts), net.bind(params_ema), batch, progress)
+
+    value, gradients = jax.value_and_grad(loss)(net.split(params))
+    return value, net.join(gradients)
 
 
 def replica_gradients(
@@ -73,7 +85,7 @@ def replica_gradients(
 
     def one(key: PRNGKey) -> Params:
         batch = draw_batch(experiment, key)
-        return jax.grad(batch_loss, argnums=1)(experiment, params, params_ema, batch, progress)
+        return loss_and_gradient(experiment, params, params_ema, batch, progress)[1]
 
     return jax.lax.map(one, keys)
 
