@@ -1,10 +1,12 @@
 """Scores of a run: every metric with its standard error, its n, and the floor between two fresh data samples."""
 
+import json
 from collections.abc import Sequence
+from functools import lru_cache
 
-from toylab.data import AbstractDataset
+from toylab.data import AbstractDataset, datasets
 from toylab.metrics import floor, metrics
-from toylab.metrics.floor import Score
+from toylab.metrics.floor import Floor, Score
 from toylab.training import Run
 
 DEFAULT_METRICS = ("sliced_w1", "sliced_w2")
@@ -58,6 +60,16 @@ def evaluate(
             draw = seed * num_keys + key
             reference = run.dataset.sample(count, seed=SEED_FRESH_DATA + draw)
             values.append(metric(run.sample(count, nfe=nfe, seed=draw), reference, modes, seed=draw))
-        base = floor(metric, run.dataset.sample, count, num_repeats=max(2, num_keys), modes=modes, seed=seed)
+        options = json.dumps(run.config.dataset_options, sort_keys=True)
+        base = _floor(name, run.config.dataset, options, count, max(2, num_keys), seed)
         scores[name] = Score.of(values, count, base.value)
     return scores
+
+
+@lru_cache(maxsize=256)
+def _floor(metric: str, dataset: str, options: str, n: int, num_repeats: int, seed: int) -> Floor:
+    """The floor of a metric on a dataset: the same for every run on it."""
+    data = datasets.create(dataset, json.loads(options))
+    return floor(
+        metrics.create(metric), data.sample, n, num_repeats=num_repeats, modes=data.modes(), seed=seed
+    )

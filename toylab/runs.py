@@ -37,7 +37,7 @@ CONFIG, HISTORY, SAMPLES, ENVIRONMENT, CHECKPOINT = (
     "environment.json",
     "checkpoint",
 )
-MAX_JSON_BYTES = 2**20
+MAX_JSON_BYTES = 4 * 2**20
 MAX_HISTORY_BYTES = MAX_SAMPLES_BYTES = 64 * 2**20
 PACKAGES = (
     "toylab", "jax", "jaxlib", "equinox", "optax", "diffrax", "orbax-checkpoint",

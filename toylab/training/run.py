@@ -102,6 +102,7 @@ class Run:
     def save(self, path: str | Path) -> Path:
         """Write the run folder at ``path``, atomically, replacing an older run there."""
         n = SAVED_SAMPLES
+        generated = self.sample(n, seed=0)
         self.path = runs.write_run(
             Path(path),
             config={
@@ -111,7 +112,8 @@ class Run:
                 "step": self.step,
             },
             history=self.history,
-            generated=self.sample(n, seed=0),
+            # The last finite state of a diverged run may still send samples to infinity: those are left out.
+            generated=generated[np.all(np.isfinite(generated), axis=1)],
             reference=self.dataset.sample(n, seed=1),
             environment=runs.environment(),
             write_checkpoint=lambda folder: save_tree(folder, self.state),
@@ -126,7 +128,10 @@ def load(path: str | Path) -> Run:
         ValueError: not a run folder, or one of its files is damaged; one line that names it.
     """
     folder = runs.read_run(Path(path))
-    config = RunConfig.from_dict(folder.config["settings"])
+    settings = folder.config.get("settings")
+    if not isinstance(settings, dict):
+        raise ValueError(f"the run at {path} has no settings in its config.json")
+    config = RunConfig.from_dict(settings)
     if folder.checkpoint is None:
         raise ValueError(f"the run at {path} has no checkpoint")
     shapes = jax.eval_shape(init_state, build_experiment(config))

@@ -91,7 +91,8 @@ class Trainer:
 
     def history(self, lane: int) -> pd.DataFrame:
         """Rows so far, indexed by step (see ``HISTORY_COLUMNS``)."""
-        return pd.DataFrame(self._rows[lane], columns=list(HISTORY_COLUMNS)).set_index("step")
+        table = pd.DataFrame(self._rows[lane], columns=list(HISTORY_COLUMNS)).set_index("step")
+        return table.astype(np.float64)  # also where there is no row yet
 
     def reference(self, lane: int) -> "Reference | None":
         """What a lane is measured against during training; None where nothing is measured."""

@@ -32,7 +32,8 @@ def palette() -> Palette:
 def apply() -> None:
     """Put the style sheet on the page; call once per run, before anything is drawn."""
     colours = palette()
-    names = f":root {{ --chosen: {colours.chosen}; --edge: {colours.frame}; --faint: {colours.faint}; }}"
+    names = f":root {{ --chosen: {colours.chosen}; --edge: {colours.frame}; --faint: {colours.faint}; "
+        f"--ground: {colours.ground}; }}"
     st.html(f"<style>{names}{_SHEET}{thumbnails.style_sheet()}</style>")
 
 
@@ -63,6 +64,8 @@ _SHEET = """
 .st-key-sentence { padding: 0.15rem 0 0.3rem; min-height: 2.1rem; }
 .st-key-sentence p { font-size: 1.02rem; }
 
+/* White on the light blue of the dark theme would be too faint. */
+[data-testid="stBaseButton-primary"] { color: var(--ground) !important; }
 .st-key-transport, .st-key-steps_bar { gap: 0.4rem; }
 .st-key-transport button, .st-key-steps_bar button { padding: 0.2rem 0.4rem; min-height: 2.2rem; }
 .st-key-beta_box { gap: 0.1rem; padding: 0.35rem 0 0.3rem; }
