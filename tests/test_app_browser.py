@@ -187,11 +187,11 @@ def test_start_trains_live(page, record_property):
             [...one.removedNodes].filter(node => node.matches?.('.stVegaLiteChart, canvas.marks')).length))
             .observe(document.body, {childList: true, subtree: true}); }"""
     )
-    steps, ends = set(), time.monotonic() + 5
-    while time.monotonic() < ends and status(page)[0] == "RUNNING":
+    steps, began = set(), time.monotonic()
+    while time.monotonic() < began + 10 and len(steps) < 20 and status(page)[0] == "RUNNING":
         steps.add(status(page)[1])
-        time.sleep(0.02)
-    print(f"{len(steps) / 5:.1f} updates a second")
+        time.sleep(0.05)
+    print(f"{len(steps) / (time.monotonic() - began):.1f} updates a second")
     assert len(steps) >= 8
     assert page.evaluate("window.removed") == 0, "charts are redrawn in place"
 
@@ -279,7 +279,7 @@ def test_a_second_visitor_waits_and_takes_over(browser, server):
     start(first)
     press(second, "Start")
     wait_for(lambda: status(second)[0] == "QUEUED", 5)
-    assert "1 run ahead" in second.locator(".st-key-sentence").inner_text()
+    wait_for(lambda: "1 run ahead" in second.locator(".st-key-sentence").inner_text(), 5)
     contexts[0].close()
     wait_for(lambda: status(second)[0] == "RUNNING" and status(second)[1] > 0, 10)
     contexts[1].close()

@@ -32,9 +32,14 @@ def palette() -> Palette:
 def apply() -> None:
     """Put the style sheet on the page; call once per run, before anything is drawn."""
     colours = palette()
-    names = f":root {{ --chosen: {colours.chosen}; --edge: {colours.frame}; --faint: {colours.faint}; "
-        f"--ground: {colours.ground}; }}"
-    st.html(f"<style>{names}{_SHEET}{thumbnails.style_sheet()}</style>")
+    names = {
+        "chosen": colours.chosen,
+        "edge": colours.frame,
+        "faint": colours.faint,
+        "ground": colours.ground,
+    }
+    root = "".join(f"--{name}: {value};" for name, value in names.items())
+    st.html(f"<style>:root {{ {root} }}{_SHEET}{thumbnails.style_sheet()}</style>")
 
 
 _SHEET = """
