@@ -1,4 +1,12 @@
-"""The end of the process, as the worker thread meets it."""
+"""How a run may end other than by being done: what is said, and what is not worth a word."""
+
+from toylab.config import RunConfig
+
+
+def divergence(step: int, config: RunConfig) -> str:
+    """One line that names the step and the settings at it."""
+    rate = config.learning_rate
+    return f"Diverged at step {step:,} with beta = {config.beta:g} and learning rate {rate:g}."
 
 
 def is_shutdown(error: Exception) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from toylab.config import RunConfig
-from toylab.jobs.ending import is_shutdown
+from toylab.jobs.ending import divergence, is_shutdown
 from toylab.jobs.snapshot import Event, Snapshot
 from toylab.jobs.states import TERMINAL, JobState
 
@@ -118,8 +118,7 @@ class Job:
         if self._stopped or self._steps_wanted or not self._paused:
             return True
         pausing = self.snapshot.state is not JobState.PAUSED
-        overdue = self._paused_at is not None and self._clock() - self._paused_at > PAUSE_SECONDS
-        return pausing or overdue or bool(self._changes)
+        return pausing or self._overdue() or bool(self._changes)
 
     def runs(self) -> list[Any]:
         """The lanes as runs that can be saved, (chosen, baseline); only once the job has ended.
@@ -201,21 +200,15 @@ class Job:
         if not (due or pausing or live.step >= self.snapshot.steps):
             return
         chosen, baseline = live.diverged_at()
+        note = "" if baseline < 0 else "The baseline: " + divergence(baseline, live.config.replace(beta=0.0))
         if chosen >= 0:
-            self._publish(JobState.DIVERGED, message=self._divergence(chosen, live.config.beta))
+            self._publish(JobState.DIVERGED, message=divergence(chosen, live.config))
         elif live.done:
-            self._publish(JobState.DONE, message=self._baseline_note(baseline))
+            self._publish(JobState.DONE, message=note)
         elif pausing:
             self._stand_still()
         else:
-            self._publish(JobState.RUNNING, message=self._baseline_note(baseline))
-
-    def _divergence(self, step: int, beta: float) -> str:
-        rate = self.snapshot.config.learning_rate
-        return f"Diverged at step {step:,} with beta = {beta:g} and learning rate {rate:g}."
-
-    def _baseline_note(self, step: int) -> str:
-        return "" if step < 0 else "The baseline: " + self._divergence(step, 0.0)
+            self._publish(JobState.RUNNING, message=note)
 
     def _overdue(self) -> bool:
         return (
@@ -246,15 +239,8 @@ class Job:
         # After a failure nothing is asked of the trainer: what was shown last stays.
         if live is not None and state is not JobState.FAILED:
             fresh = state is not JobState.DIVERGED or self.snapshot.samples is None
-            changes = {
-                "config": live.config,
-                "step": live.step,
-                "steps_per_second": live.steps_per_second,
-                "samples": live.samples() if fresh else self.snapshot.samples,
-                "data": live.data,
-                "histories": live.histories(),
-                "events": self._events,
-            }
+            samples = live.samples() if fresh else self.snapshot.samples
+            changes = {**live.view(), "samples": samples, "events": self._events}
         with self._changed:
             self._replace(state=state, message=message, **changes)
 

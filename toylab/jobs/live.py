@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -134,6 +135,16 @@ class LiveTraining:
             self._tables = tuple(bin_means(self._trainer.history(lane)) for lane in range(2))
             self._tables_row = row
         return self._tables
+
+    def view(self) -> dict[str, Any]:
+        """Fields of a snapshot, all but the samples."""
+        return {
+            "config": self.config,
+            "step": self.step,
+            "steps_per_second": self.steps_per_second,
+            "data": self.data,
+            "histories": self.histories(),
+        }
 
     def measure(self) -> None:
         """Run the evaluation once and drop the result, which compiles it."""
