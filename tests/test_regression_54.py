@@ -21,13 +21,17 @@ CLAIM = 0.54
 def scores() -> dict[float, list[float]]:
     grid = [(beta, seed) for beta in (0.0, 1.0) for seed in SEEDS]
     configs = [
-        tl.RunConfig(**{**tl.preset("separated"), "beta": beta, "proxy": "ema", "seed": seed, "eval_samples": 0})
+        tl.RunConfig(
+            **{**tl.preset("separated"), "beta": beta, "proxy": "ema", "seed": seed, "eval_samples": 0}
+        )
         for beta, seed in grid
     ]
     found: dict[float, list[float]] = {0.0: [], 1.0: []}
     for (beta, seed), run in zip(grid, tl.train_many(configs, progress=False), strict=True):
         score = tl.evaluate(run, ["sliced_w1"], n=32_768, num_keys=2)["sliced_w1"]
-        print(f"beta={beta:g} seed={seed}: SW1 {score.value:.4f} +- {score.stderr:.4f}, floor {score.floor:.4f}")
+        print(
+            f"beta={beta:g} seed={seed}: SW1 {score.value:.4f} +- {score.stderr:.4f}, floor {score.floor:.4f}"
+        )
         assert score.floor < 0.03
         found[beta].append(score.value)
     return found

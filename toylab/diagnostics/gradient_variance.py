@@ -1,22 +1,22 @@
 """Variance of the mini-batch gradient at fixed parameters, as a function of beta."""
 
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
 from toylab.nets.flat import Gradients
+from toylab.parallel import compiled
 from toylab.training import Run
 from toylab.training.ensemble import LIVE_SETTINGS
 from toylab.training.experiment import Experiment
 from toylab.training.objective import replica_gradients
 from toylab.training.step import TrainState, lane_keys, progress_of
-from toylab.types import Count, Scalar
+from toylab.types import Count
 
 NUM_BOOTSTRAP = 1000
 CONFIDENCE = 0.95
@@ -50,21 +50,23 @@ def gradient_variance(
         raise ValueError(f"betas must be finite numbers, at least one, got {list(betas)}")
     rows = []
     for beta in betas:
-        beta_seed = (np.asarray(beta, np.float32), np.asarray(seed))
-        gradients = np.asarray(_gradients(run.experiment, run.state, *beta_seed, num_batches), np.float64)
+        experiment = eqx.tree_at(LIVE_SETTINGS["beta"], run.experiment, np.asarray(beta, np.float64))
+        gradients = _probe(num_batches)(experiment, run.state, np.asarray(seed, np.int32))
+        gradients = np.asarray(gradients, np.float64)
         rows.append({"beta": float(beta), **_summary(gradients @ gradients.T)})
     return pd.DataFrame(rows)
 
 
-@partial(jax.jit, static_argnames="num_batches")
-def _gradients(
-    experiment: Experiment, state: TrainState, beta: Scalar, seed: Count, num_batches: int
-) -> Gradients:
-    experiment = eqx.tree_at(LIVE_SETTINGS["beta"], experiment, beta)
-    key = jax.random.fold_in(lane_keys(experiment)[2], seed)
-    params, params_ema = jnp.asarray(state.params), jnp.asarray(state.params_ema)
-    progress = progress_of(experiment, state.step)
-    return replica_gradients(experiment, params, params_ema, progress, jax.random.split(key, num_batches))
+@lru_cache(maxsize=16)
+def _probe(num_batches: int):
+    def gradients(experiment: Experiment, state: TrainState, seed: Count) -> Gradients:
+        key = jax.random.fold_in(lane_keys(experiment)[2], seed)
+        keys = jax.random.split(key, num_batches)
+        return replica_gradients(
+            experiment, state.params, state.params_ema, progress_of(experiment, state.step), keys
+        )
+
+    return compiled(gradients)
 
 
 def _summary(gram: Float[np.ndarray, "k k"]) -> dict[str, float]:
