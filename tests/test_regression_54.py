@@ -1,6 +1,6 @@
 """The effect that the lab exists for: on separated modes the tangent coefficient decides.
 
-Setting (preset `separated`): two Gaussians at (-4, 0) and (4, 0), std 0.2; net 3 x 128, batch 32, 10,000 steps, Adam
+Setting (preset `separated`): two Gaussians at (-4, 0) and (4, 0), std 0.2; net 3 x 128, batch 32, 15,000 steps, Adam
 3e-3 with cosine decay, EMA 0.999, gaps up to 1, a quarter of the rows with r = t; same seed, same data and noise for
 both coefficients. Score: sliced W1 of 32,768 one-step samples to as many data points, 500 directions, mean of 2 keys.
 

@@ -406,7 +406,7 @@ def test_a_damaged_history_is_named(tmp_path: Path, name: str):
         (b'{"schema": NaN}', "NaN, which is not JSON"),
         (b"[" * 100_000, "recursion"),
         (b"\xff\xfe\x00", "decode"),
-        (b" " * (2**20 + 1), "larger than 1048576"),
+        (b" " * (4 * 2**20 + 1), "larger than 4194304"),
         (b"{}", "schema None is unknown; known: 1"),
         (b'{"schema": 99, "settings": {}}', "schema 99 is unknown"),
         (b'{"schema": 1, "settings": []}', "no settings"),

@@ -28,7 +28,7 @@ PRESETS: dict[str, Preset] = {
         {
             "dataset": "two_gaussians",
             "dataset_options": {"separation": 8.0, "std": 0.2},
-            "steps": 10_000,
+            "steps": 15_000,
             "batch_size": 32,
             "learning_rate": 3e-3,
         },
