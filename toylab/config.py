@@ -95,7 +95,7 @@ class RunConfig:
     seed: int = 0
     """Seed of initialisation, data, noise and times; the same seed gives common random numbers across lanes."""
     log_every: int = 0
-    """Steps between rows of the history; 0 picks a hundredth of the run."""
+    """Steps between rows of the history; 0 picks a fiftieth of the run."""
     eval_samples: int = 2048
     """Samples of each evaluation during training; 0 measures nothing but the loss."""
 
@@ -117,7 +117,7 @@ class RunConfig:
     @property
     def log_interval(self) -> int:
         """Steps between rows of the history."""
-        return self.log_every or max(1, self.steps // 100)
+        return self.log_every or max(1, self.steps // 50)
 
     @property
     def num_equal(self) -> int:

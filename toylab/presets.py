@@ -11,7 +11,10 @@ class Preset(NamedTuple):
 
 
 PRESETS: dict[str, Preset] = {
-    "default": Preset("one minute at most on a laptop, good samples on every built-in set", {}),
+    "default": Preset(
+        "good samples in about ten seconds of training: GELU in the place of the protocol's SiLU",
+        {"activation": "gelu"},
+    ),
     "paper_2d": Preset(
         "the 2-D protocol of Lu and Wang 2026: 200k steps, gaps up to 0.5 while sampling uses 1",
         {
