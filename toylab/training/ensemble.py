@@ -46,10 +46,10 @@ class Ensemble:
         self._lanes = parallel.lanes(self.num_lanes)
         self._host_experiments = list(experiments)
         self._experiments = self._lanes.put(experiments)
-        started = (
-            self._lanes.map(init_state, self._experiments) if states is None else self._lanes.put(states)
-        )
-        self._states = started
+        if states is None:
+            # On one device: a program for each would double the compilation before the first step.
+            states = [jax.device_get(parallel.compiled(init_state)(each)) for each in experiments]
+        self._states = self._lanes.put(states)
 
     def advance(self, num_steps: int) -> None:
         """Train every lane for ``num_steps`` further steps; lanes that are done or diverged stand still."""
