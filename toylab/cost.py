@@ -66,8 +66,8 @@ def _flops(fn: Callable, *arguments: Any) -> int:
 def _collectives(experiment: Experiment) -> int:
     """Collective operations in a lane's stretch of training.
 
-    Lanes are laid over devices by `shard_map`, in which every communication is written out: what the program
-    of a lane does not name, nobody adds.
+    On a CPU every lane is a program of its own; on accelerators lanes are laid over devices by `shard_map`, in
+    which every communication is written out. What the program of a lane does not name, nobody adds.
     """
     state = jax.eval_shape(init_state, experiment)
     program = str(jax.make_jaxpr(train_lane)(experiment, state, jax.ShapeDtypeStruct((), jnp.int32)))

@@ -73,6 +73,10 @@ class AbstractLanes(ABC):
         """The tree of each lane as numpy arrays."""
 
     @abstractmethod
+    def pick(self, choose: Callable[[Tree], Tree], placed: Any) -> Any:
+        """``choose(tree)`` for every lane, placed; it only picks leaves, so nothing is compiled."""
+
+    @abstractmethod
     def map(self, fn: Callable, *placed: Any, shared: Sequence[AnyArray | np.generic] = ()) -> Any:
         """``fn(*trees of one lane, *shared)`` for every lane, compiled, placed; waits until it is done.
 
@@ -94,6 +98,10 @@ class SeparateLanes(AbstractLanes):
     def get(self, placed: list[Tree]) -> list[Tree]:
         """Copies on the host."""
         return [jax.tree.map(np.asarray, tree) for tree in placed]
+
+    def pick(self, choose: Callable[[Tree], Tree], placed: list[Tree]) -> list[Tree]:
+        """Lane by lane."""
+        return [choose(tree) for tree in placed]
 
     def map(
         self, fn: Callable, *placed: list[Tree], shared: Sequence[AnyArray | np.generic] = ()
@@ -139,6 +147,10 @@ class BatchedLanes(AbstractLanes):
         """Copies on the host, without the padding."""
         host = jax.device_get(placed)
         return [jax.tree.map(lambda leaf: leaf[lane], host) for lane in range(self.num_lanes)]  # noqa: B023
+
+    def pick(self, choose: Callable[[Tree], Tree], placed: Tree) -> Tree:
+        """All lanes at once: picking a leaf of the stack picks it of every lane."""
+        return choose(placed)
 
     def map(self, fn: Callable, *placed: Tree, shared: Sequence[AnyArray | np.generic] = ()) -> Tree:
         """One compiled program for all lanes."""

@@ -15,7 +15,7 @@ from toylab.sampling import SAMPLERS
 from toylab.training.experiment import Experiment, structure
 from toylab.training.objective import covariance_trace, replica_gradients
 from toylab.training.step import TrainState, Window, init_state, lane_keys, progress_of, train_lane
-from toylab.types import AnyArray, PRNGKey, Scalar
+from toylab.types import PRNGKey, Scalar
 
 LIVE_SETTINGS = {
     "beta": lambda experiment: experiment.coefficient.beta,
@@ -80,11 +80,14 @@ class Ensemble:
 
     def diverged_at(self) -> list[int]:
         """For each lane the step at which it diverged, or -1."""
-        return [int(step) for step in self._lanes.get(self._lanes.map(_diverged_at, self._states))]
+        return [
+            int(step)
+            for step in self._lanes.get(self._lanes.pick(lambda state: state.diverged_at, self._states))
+        ]
 
     def take_window(self) -> list[Window]:
         """Sums since the last call, one per lane, and start new ones."""
-        windows = self._lanes.get(self._lanes.map(_window, self._states))
+        windows = self._lanes.get(self._lanes.pick(lambda state: state.window, self._states))
         self._states = self._lanes.map(_with_empty_window, self._states)
         return windows
 
@@ -99,14 +102,6 @@ class Ensemble:
         """Trace of the covariance of each lane's batch gradient at its present parameters and beta."""
         traces = self._lanes.map(_variance_probe(num_batches), self._experiments, self._states)
         return np.stack(self._lanes.get(traces))
-
-
-def _diverged_at(state: TrainState) -> AnyArray:
-    return state.diverged_at
-
-
-def _window(state: TrainState) -> Window:
-    return state.window
 
 
 def _with_empty_window(state: TrainState) -> TrainState:
