@@ -11,7 +11,7 @@ from toylab.methods.flow_matching import FlowMatching
 from toylab.methods.meanflow import MeanFlow
 from toylab.methods.terms import AdaptiveWeight, Anchor, average_velocity_and_derivative
 from toylab.nets import MLPSpec, flat_net
-from toylab.proxies import ProxyInputs, proxies
+from toylab.proxies import Context, proxies
 
 NET = flat_net(MLPSpec(dim=2, width=8, depth=2, embed_dim=4, output_scale=1.0))
 DATASET = datasets.create("eight_gaussians")
@@ -35,8 +35,8 @@ def parameters() -> tuple[jax.Array, jax.Array]:
     )
 
 
-def inputs_of(params, params_ema, reference=None) -> ProxyInputs:
-    return ProxyInputs(NET.bind(params), NET.bind(params_ema), DATASET, reference)
+def inputs_of(params, params_ema, reference=None) -> Context:
+    return Context(NET.bind(params), NET.bind(params_ema), DATASET, reference)
 
 
 def slope(loss_of_params, params, direction) -> float:
@@ -146,7 +146,7 @@ def test_expected_gradient_vanishes_at_the_exact_solution(x64, key, beta, target
     def gradient(example):
         def loss(theta):
             net = GaussianSolution(std, theta)
-            return method.pair_loss(example, ProxyInputs(net, net, dataset, None), jnp.asarray(beta))
+            return method.pair_loss(example, Context(net, net, dataset, None), jnp.asarray(beta))
 
         return jax.grad(loss)(jnp.zeros(()))
 
@@ -166,7 +166,7 @@ def test_a_wrong_solution_has_a_gradient(x64, key):
         def loss(theta):
             net = GaussianSolution(0.9, theta)
             example = Example(x0, eps, jnp.asarray(0.1), jnp.asarray(0.8), jnp.zeros(0))
-            return MeanFlow().pair_loss(example, ProxyInputs(net, net, dataset, None), jnp.asarray(0.5))
+            return MeanFlow().pair_loss(example, Context(net, net, dataset, None), jnp.asarray(0.5))
 
         return jax.grad(loss)(jnp.zeros(()))
 
@@ -215,7 +215,7 @@ def test_batch_posterior_tends_to_the_oracle(x64):
         errors = []
         for seed in range(8):
             reference = jnp.asarray(DATASET.sample(num_reference, seed), jnp.float64)
-            v_hat = proxy(x_t, t, x0, eps, ProxyInputs(None, None, DATASET, reference))
+            v_hat = proxy(x_t, t, x0, eps, Context(None, None, DATASET, reference))
             errors.append(float(jnp.linalg.norm(v_hat - exact)))
         return np.mean(errors)
 
@@ -227,5 +227,5 @@ def test_batch_posterior_tends_to_the_oracle(x64):
 def test_batch_posterior_is_the_conditional_velocity_near_data():
     x0, eps, t = jnp.array([2.8, 0.3]), jnp.array([0.5, -1.0]), jnp.asarray(1e-4)
     reference = jnp.asarray(DATASET.sample(512, 0))
-    v_hat = proxies.create("batch_posterior")(x0, t, x0, eps, ProxyInputs(None, None, DATASET, reference))
+    v_hat = proxies.create("batch_posterior")(x0, t, x0, eps, Context(None, None, DATASET, reference))
     np.testing.assert_allclose(v_hat, eps - x0, rtol=1e-5)

@@ -15,7 +15,8 @@ from toylab.training import Trainer
 from toylab.training.ensemble import Ensemble
 from toylab.training.experiment import build_experiment
 from toylab.training.objective import draw_batch, loss_and_gradient, replica_gradients
-from toylab.training.step import init_state, lane_keys, train_step
+from toylab.training.state import init_state, lane_keys
+from toylab.training.step import train_step
 
 TINY = tl.RunConfig(steps=60, batch_size=32, width=16, depth=2, embed_dim=8, log_every=20, eval_samples=64)
 
@@ -109,11 +110,10 @@ def test_equal_rows_take_no_derivative_and_no_proxy():
         experiment = build_experiment(TINY.replace(p_equal=p_equal, batch_size=64, method=method, width=64))
         state = jax.eval_shape(init_state, experiment)
 
-        def gradient(experiment, params, key):
-            batch = draw_batch(experiment, key)
-            return loss_and_gradient(experiment, params, params, batch, np.zeros((), np.float32))
+        def gradient(experiment, state, key):
+            return loss_and_gradient(experiment, state, draw_batch(experiment, key))
 
-        lowered = jax.jit(gradient).lower(experiment, state.params, jax.random.key(0))
+        lowered = jax.jit(gradient).lower(experiment, state, jax.random.key(0))
         return lowered.compile().cost_analysis()["flops"]
 
     all_equal, half, none = flops(1.0), flops(0.5), flops(0.0)
@@ -126,12 +126,13 @@ def test_equal_rows_take_no_derivative_and_no_proxy():
 def test_split_batch_gradient_equals_that_of_treating_every_row_as_a_pair():
     experiment = build_experiment(TINY)
     params = init_state(experiment).params + 0.1
+    state = init_state(experiment)._replace(params=params, params_ema=params)
     batch = draw_batch(experiment, jax.random.key(1))
     rows = jax.tree.map(lambda a, b: np.concatenate([a, b]), batch.equal, batch.pairs)
     whole = build_experiment(TINY.replace(p_equal=0.0))
     merged = batch._replace(pairs=rows, equal=jax.tree.map(lambda leaf: leaf[:0], rows))
-    _, split = loss_and_gradient(experiment, params, params, batch, np.zeros((), np.float32))
-    _, plain = loss_and_gradient(whole, params, params, merged, np.zeros((), np.float32))
+    _, split = loss_and_gradient(experiment, state, batch)
+    _, plain = loss_and_gradient(whole, state, merged)
     np.testing.assert_allclose(split, plain, rtol=1e-4, atol=1e-6)
 
 
@@ -269,14 +270,7 @@ def test_gradient_variance_equals_its_definition():
     run = tl.train(TINY, progress=False)
     table = tl.diagnostics.gradient_variance(run, betas=[0, 0.5], num_batches=24)
     keys = jax.random.split(jax.random.fold_in(lane_keys(experiment)[2], 0), 24)
-    state = run.state
-    gradients = replica_gradients(
-        experiment,
-        jax.numpy.asarray(state.params),
-        jax.numpy.asarray(state.params_ema),
-        np.ones((), np.float32),
-        keys,
-    )
+    gradients = replica_gradients(experiment, jax.tree.map(jax.numpy.asarray, run.state), keys)
     trace = np.cov(np.asarray(gradients, np.float64).T).trace()
     assert table["trace"][1] == pytest.approx(trace, rel=1e-3)
     assert np.all((table["low"] < table["trace"]) & (table["trace"] < table["high"]))

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from toylab.config import RunConfig
 from toylab.nets import flat_net
 from toylab.training.experiment import Experiment, build_experiment
-from toylab.training.step import init_state, train_lane, train_step
+from toylab.training.state import init_state
+from toylab.training.step import train_lane, train_step
 
 COLLECTIVES = ("psum", "pmax", "pmin", "all_gather", "reduce_scatter", "ppermute", "pbroadcast", "all_to_all")
 """Primitives of JAX that move data between devices."""

@@ -17,9 +17,11 @@ Points = Float[AnyArray, "n dim"]
 Scalar = Float[AnyArray, ""]
 Count = Int[AnyArray, ""]
 Matrix = Float[AnyArray, "dim dim"]
+Pairs = Float[AnyArray, "n 2 dim"]
+"""Rows (x0, eps)."""
 PRNGKey = Key[jax.Array, "..."] | UInt32[jax.Array, "..."]
 
-__all__ = ["AnyArray", "Count", "Matrix", "PRNGKey", "Point", "Points", "Scalar", "VelocityNet"]
+__all__ = ["AnyArray", "Count", "Matrix", "PRNGKey", "Pairs", "Point", "Points", "Scalar", "VelocityNet"]
 
 
 @runtime_checkable

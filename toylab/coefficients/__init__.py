@@ -1,5 +1,5 @@
-"""Coefficient rules: beta as a function of training progress and of the times. One file each."""
+"""Coefficient rules: beta as a function of progress, times, memory and place. One file each."""
 
-from toylab.coefficients.base import AbstractCoefficient, coefficients
+from toylab.coefficients.base import AbstractCoefficient, Memory, Observations, Situation, coefficients
 
-__all__ = ["AbstractCoefficient", "coefficients"]
+__all__ = ["AbstractCoefficient", "Memory", "Observations", "Situation", "coefficients"]

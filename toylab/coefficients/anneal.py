@@ -5,7 +5,7 @@ from abc import abstractmethod
 import equinox as eqx
 import jax.numpy as jnp
 
-from toylab.coefficients.base import AbstractCoefficient, coefficients
+from toylab.coefficients.base import AbstractCoefficient, Situation, coefficients
 from toylab.types import Scalar
 
 
@@ -30,9 +30,9 @@ class AbstractAnneal(AbstractCoefficient):
     def shape(self, s: Scalar) -> Scalar:
         """Monotone, 0 at s = 0 and 1 at s = 1."""
 
-    def __call__(self, progress: Scalar, r: Scalar, t: Scalar) -> Scalar:
+    def __call__(self, at: Situation) -> Scalar:
         """Beta at this progress."""
-        return self.beta + (self.end - self.beta) * self.shape(jnp.minimum(progress / self.until, 1.0))
+        return self.beta + (self.end - self.beta) * self.shape(jnp.minimum(at.progress / self.until, 1.0))
 
 
 @coefficients.register("linear", citation="lu2026variance")

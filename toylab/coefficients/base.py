@@ -1,21 +1,75 @@
 """What a coefficient rule is."""
 
 from abc import abstractmethod
+from collections.abc import Callable
+from typing import ClassVar, NamedTuple, TypeAlias
 
 import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
 
 from toylab.registry import Registry
-from toylab.types import Scalar
+from toylab.types import Matrix, Scalar
+
+Memory: TypeAlias = PyTree[Float[Array, "..."]]
+"""What a rule remembers between steps; part of the training state."""
+
+
+class Situation(NamedTuple):
+    """Where a coefficient is asked for. The two functions cost nothing unless they are called."""
+
+    progress: Scalar
+    """Share of training done, in [0, 1]."""
+    r: Scalar
+    t: Scalar
+    memory: Memory = ()
+    gap_jacobian: Callable[[], Matrix] | None = None
+    """A = (t - r) d_x u(x_t, r, t) at the example."""
+    covariance: Callable[[], Matrix] | None = None
+    """Sigma = Cov[v_cond | x_t], exact, from the dataset."""
+
+
+class Observations(NamedTuple):
+    """Rows of a batch, for rules that estimate beta: with w = v_hat - v_cond and R(beta) = R(0) + beta A w,
+    |R(beta)|^2 is the quadratic |R(0)|^2 + 2 beta cross + beta^2 square."""
+
+    r: Float[Array, " n"]
+    t: Float[Array, " n"]
+    cross: Float[Array, " n"]
+    """R(0) . A w."""
+    square: Float[Array, " n"]
+    """|A w|^2."""
 
 
 class AbstractCoefficient(eqx.Module):
     """A rule for beta, the weight of the proxy in the tangent (1 - beta) v_cond + beta v_hat."""
 
+    observed_share: ClassVar[float] = 0.0
+    """Share of the rows with r < t that the rule wants to observe at every step."""
+    local: ClassVar[bool] = False
+    """Whether beta depends on the point x_t, so that no single number stands for it."""
+
     beta: eqx.AbstractVar[float]
 
+    def init_memory(self) -> Memory:
+        """What the rule remembers before the first step."""
+        return ()
+
+    def remember(self, memory: Memory, observed: Observations) -> Memory:
+        """The memory after one more batch."""
+        return memory
+
     @abstractmethod
-    def __call__(self, progress: Scalar, r: Scalar, t: Scalar) -> Scalar:
-        """Beta after the share ``progress`` in [0, 1] of training, for the interval [r, t]."""
+    def __call__(self, at: Situation) -> Scalar | Matrix:
+        """Beta at one example."""
+
+    def headline(self, progress: Scalar, memory: Memory) -> Scalar:
+        """The one number that a history shows: beta over the whole interval; NaN for a local rule."""
+        if self.local:
+            return jnp.asarray(jnp.nan, jnp.float32)
+        zero = jnp.zeros((), jnp.float32)
+        value = self(Situation(progress, zero, zero + 1, memory))
+        return jnp.asarray(value, jnp.float32)
 
 
 coefficients: Registry[AbstractCoefficient] = Registry("coefficient", "toylab.coefficients")

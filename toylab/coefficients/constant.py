@@ -3,7 +3,7 @@
 import equinox as eqx
 import jax.numpy as jnp
 
-from toylab.coefficients.base import AbstractCoefficient, coefficients
+from toylab.coefficients.base import AbstractCoefficient, Situation, coefficients
 from toylab.types import Scalar
 
 
@@ -13,6 +13,6 @@ class Constant(AbstractCoefficient):
 
     beta: float = eqx.field(default=0.5, converter=float)
 
-    def __call__(self, progress: Scalar, r: Scalar, t: Scalar) -> Scalar:
+    def __call__(self, at: Situation) -> Scalar:
         """beta."""
-        return jnp.asarray(self.beta, t.dtype)
+        return jnp.asarray(self.beta, at.t.dtype)

@@ -15,7 +15,7 @@ from toylab.training import Run
 from toylab.training.ensemble import LIVE_SETTINGS
 from toylab.training.experiment import Experiment
 from toylab.training.objective import replica_gradients
-from toylab.training.step import TrainState, lane_keys, progress_of
+from toylab.training.state import TrainState, lane_keys
 from toylab.types import Count
 
 NUM_BOOTSTRAP = 1000
@@ -62,9 +62,7 @@ def _probe(num_batches: int):
     def gradients(experiment: Experiment, state: TrainState, seed: Count) -> Gradients:
         key = jax.random.fold_in(lane_keys(experiment)[2], seed)
         keys = jax.random.split(key, num_batches)
-        return replica_gradients(
-            experiment, state.params, state.params_ema, progress_of(experiment, state.step), keys
-        )
+        return replica_gradients(experiment, state, keys)
 
     return compiled(gradients)
 

@@ -5,15 +5,27 @@ loop. The batch is stratified by the caller: ``pair_loss`` for the rows with r <
 """
 
 from abc import abstractmethod
-from typing import ClassVar, Literal, NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import equinox as eqx
+import jax
 from jaxtyping import Array, Float
 
 from toylab.paths import conditional_velocity, interpolate
-from toylab.proxies import ProxyInputs
+from toylab.proxies import Context
 from toylab.registry import Registry
-from toylab.types import Point, Scalar
+from toylab.types import Matrix, Point, Scalar
+
+Beta = Scalar | Matrix
+"""A coefficient: one number, or a matrix that acts on velocities."""
+
+Part = Literal["tangent", "target", "jacobian", "coupling", "weighting"]
+"""The parts of vanilla MeanFlow that a method may change."""
+
+Confidence = Literal["high", "medium", "low"]
+"""How sure it is that the file states what was published."""
 
 
 class Example(NamedTuple):
@@ -36,14 +48,38 @@ class Example(NamedTuple):
         """Conditional velocity of the path."""
         return conditional_velocity(self.x0, self.eps)
 
+    @property
+    def gap(self) -> Scalar:
+        """t - r."""
+        return self.t - self.r
+
+    def at(self, time: Scalar) -> Point:
+        """Point on the path at another time."""
+        return interpolate(self.x0, self.eps, time)
+
 
 class AbstractMethod(eqx.Module):
-    """A training objective for an average velocity u(x, r, t)."""
+    """A training objective for an average velocity u(x, r, t).
+
+    What it is, for tables and pages, stands in class variables; what it needs from a training loop, in properties.
+    """
 
     uses_pairs: ClassVar[bool] = True
     """False where every row has r = t."""
+    uses_beta: ClassVar[bool] = False
+    """Whether the coefficient of the tangent plays a part."""
     sampler: ClassVar[Literal["average_velocity", "ode"]] = "average_velocity"
     """How to sample: steps of the average velocity, or an ODE solver on u(x, t, t)."""
+    changes: ClassVar[tuple[Part, ...]] = ()
+    """The parts of vanilla MeanFlow that it changes."""
+    formula: ClassVar[str] = ""
+    """The loss of a row with r < t, in LaTeX."""
+    confidence: ClassVar[Confidence] = "high"
+    unbiased: ClassVar[bool] = True
+    """Whether the exact average velocity is a stationary point, given the exact velocity wherever a net or a proxy
+    stands for it."""
+    published: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    """The settings of a `RunConfig` under which it was published, as far as they carry over to two dimensions."""
 
     @property
     def num_uniforms(self) -> int:
@@ -55,13 +91,57 @@ class AbstractMethod(eqx.Module):
         """Fresh data points that the proxies of a batch need."""
         return 0
 
-    @abstractmethod
-    def pair_loss(self, example: Example, inputs: ProxyInputs, beta: Scalar) -> Scalar:
-        """Loss of one example with r < t; gradients flow through ``inputs.net`` alone."""
+    @property
+    def net_options(self) -> dict[str, Any]:
+        """What the net must have, as fields of its spec."""
+        return {}
+
+    @property
+    def teacher_decay(self) -> Scalar | float | None:
+        """Decay of the moving average that it calls ``net_teacher``; None without one."""
+        return None
 
     @abstractmethod
-    def equal_loss(self, example: Example, inputs: ProxyInputs) -> Scalar:
+    def pair_loss(self, example: Example, context: Context, beta: Beta) -> Scalar:
+        """Loss of one example with r < t; gradients flow through ``context.net`` alone."""
+
+    @abstractmethod
+    def equal_loss(self, example: Example, context: Context) -> Scalar:
         """Loss of one example with r = t."""
 
 
+class AbstractTwoStageMethod(AbstractMethod):
+    """A method that trains a teacher first and learns from it afterwards, both inside one budget.
+
+    When the share ``first_stage`` of training is done, the moving average becomes the frozen ``net_teacher``, the net
+    goes on from there with a fresh optimiser, and ``num_pairs`` pairs are drawn from the teacher.
+    """
+
+    first_stage: eqx.AbstractVar[float]
+    """Share of training for the teacher, in (0, 1)."""
+
+    @property
+    def num_pairs(self) -> int:
+        """Pairs (x0, eps) to be made by the teacher and kept."""
+        return 0
+
+    @abstractmethod
+    def teacher_loss(self, example: Example, context: Context, beta: Beta) -> Scalar:
+        """Loss of one example with r < t during the first stage."""
+
+    def make_pair(self, example: Example, context: Context) -> tuple[Point, Point]:
+        """One pair (x0, eps) from ``context.net_teacher``; ``example`` brings fresh data and noise."""
+        return example.x0, example.eps
+
+    def coupled(self, example: Example, context: Context) -> Example:
+        """The example with another coupling of data and noise: by default its own."""
+        return example
+
+
 methods: Registry[AbstractMethod] = Registry("method", "toylab.methods")
+
+
+def mixed_tangent(v_cond: Point, v_hat: Point, beta: Beta) -> Point:
+    """(1 - beta) v_cond + beta v_hat without gradient; beta may be a matrix."""
+    shift = v_hat - v_cond
+    return jax.lax.stop_gradient(v_cond + (beta @ shift if beta.ndim == 2 else beta * shift))

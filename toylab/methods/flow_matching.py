@@ -5,9 +5,9 @@ from typing import ClassVar, Literal
 import equinox as eqx
 import jax
 
-from toylab.methods.base import AbstractMethod, Example, methods
+from toylab.methods.base import AbstractMethod, Beta, Example, Part, methods
 from toylab.methods.terms import AdaptiveWeight, squared_norm
-from toylab.proxies import AbstractProxy, ProxyInputs
+from toylab.proxies import AbstractProxy, Context
 from toylab.proxies.conditional import Conditional
 from toylab.types import Scalar
 
@@ -27,6 +27,8 @@ class FlowMatching(AbstractMethod):
     """
 
     uses_pairs: ClassVar[bool] = False
+    changes: ClassVar[tuple[Part, ...]] = ("jacobian",)
+    formula: ClassVar[str] = r"|u(x_t, t, t) - v_{\rm cond}|^2"
     sampler: ClassVar[Literal["average_velocity", "ode"]] = "ode"
 
     target: AbstractProxy = eqx.field(default_factory=Conditional)
@@ -43,12 +45,12 @@ class FlowMatching(AbstractMethod):
         """What the target's proxy needs."""
         return self.target.num_reference
 
-    def pair_loss(self, example: Example, inputs: ProxyInputs, beta: Scalar) -> Scalar:
+    def pair_loss(self, example: Example, context: Context, beta: Beta) -> Scalar:
         """The same as at r = t: the earlier time is ignored."""
-        return self.equal_loss(example, inputs)
+        return self.equal_loss(example, context)
 
-    def equal_loss(self, example: Example, inputs: ProxyInputs) -> Scalar:
+    def equal_loss(self, example: Example, context: Context) -> Scalar:
         """|u(x_t, t, t) - v_target|^2, weighted."""
         x0, eps, _, t, _ = example
-        v_target = jax.lax.stop_gradient(self.target(example.x_t, t, x0, eps, inputs))
-        return self.weight(squared_norm(inputs.net(example.x_t, t, t) - v_target))
+        v_target = jax.lax.stop_gradient(self.target(example.x_t, t, x0, eps, context))
+        return self.weight(squared_norm(context.net(example.x_t, t, t) - v_target))

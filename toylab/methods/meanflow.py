@@ -1,11 +1,15 @@
 """MeanFlow with a free tangent coefficient: vanilla at beta = 0, proxy tangent at beta = 1."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar
+
 import equinox as eqx
 import jax
 
-from toylab.methods.base import AbstractMethod, Example, methods
+from toylab.methods.base import AbstractMethod, Beta, Example, Part, methods, mixed_tangent
 from toylab.methods.terms import AdaptiveWeight, Anchor, average_velocity_and_derivative, squared_norm
-from toylab.proxies import AbstractProxy, ProxyInputs
+from toylab.proxies import AbstractProxy, Context
 from toylab.proxies.conditional import Conditional
 from toylab.proxies.ema import EMA
 from toylab.types import Scalar
@@ -28,6 +32,15 @@ class MeanFlow(AbstractMethod):
     Source: Geng et al. 2025 (beta = 0); Lu and Wang 2026, arXiv:2605.09235 (any beta, anchor). Confidence: high.
     """
 
+    uses_beta: ClassVar[bool] = True
+    changes: ClassVar[tuple[Part, ...]] = ("tangent",)
+    formula: ClassVar[str] = (
+        r"|u - \mathrm{sg}[v_{\rm target} - (t-r)\, D_{(1-\beta) v_{\rm cond} + \beta \hat v}\, u]|^2"
+    )
+    published: ClassVar[Mapping[str, Any]] = MappingProxyType(
+        {"time_sampler": "logit_normal", "p_equal": 0.75, "adaptive_power": 1.0, "adaptive_constant": 0.01}
+    )
+
     tangent: AbstractProxy = eqx.field(default_factory=EMA)
     target: AbstractProxy = eqx.field(default_factory=Conditional)
     weight: AdaptiveWeight = eqx.field(default_factory=AdaptiveWeight)
@@ -43,23 +56,33 @@ class MeanFlow(AbstractMethod):
         """As many as the hungrier of the two proxies."""
         return max(self.tangent.num_reference, self.target.num_reference)
 
-    def pair_loss(self, example: Example, inputs: ProxyInputs, beta: Scalar) -> Scalar:
+    def pair_loss(self, example: Example, context: Context, beta: Beta) -> Scalar:
         """Regression of u(x_t, r, t) on its own total derivative."""
         x0, eps, r, t, _ = example
-        v_hat = self.tangent(example.x_t, t, x0, eps, inputs)
-        v_target = self.target(example.x_t, t, x0, eps, inputs)
-        tangent = jax.lax.stop_gradient((1 - beta) * example.v_cond + beta * v_hat)
-        u, du_dt = average_velocity_and_derivative(inputs.net, example.x_t, r, t, tangent)
+        v_hat = self.tangent(example.x_t, t, x0, eps, context)
+        v_target = self.target(example.x_t, t, x0, eps, context)
+        tangent = mixed_tangent(example.v_cond, v_hat, beta)
+        u, du_dt = average_velocity_and_derivative(context.net, example.x_t, r, t, tangent)
         u_target = jax.lax.stop_gradient(v_target - (t - r) * du_dt)
-        return self.weight(squared_norm(u - u_target)) + self._anchor_loss(example, inputs)
+        return self.weight(squared_norm(u - u_target)) + self._anchor_loss(example, context)
 
-    def equal_loss(self, example: Example, inputs: ProxyInputs) -> Scalar:
+    def equal_loss(self, example: Example, context: Context) -> Scalar:
         """Flow matching at r = t."""
         x0, eps, _, t, _ = example
         target = Conditional() if self.target.uses_net else self.target
-        v_target = jax.lax.stop_gradient(target(example.x_t, t, x0, eps, inputs))
-        u = inputs.net(example.x_t, t, t)
-        return self.weight(squared_norm(u - v_target)) + self._anchor_loss(example, inputs)
+        v_target = jax.lax.stop_gradient(target(example.x_t, t, x0, eps, context))
+        u = context.net(example.x_t, t, t)
+        return self.weight(squared_norm(u - v_target)) + self._anchor_loss(example, context)
 
-    def _anchor_loss(self, example: Example, inputs: ProxyInputs) -> Scalar | float:
-        return 0.0 if self.anchor is None else self.anchor(inputs.net, example)
+    def observe(self, example: Example, context: Context) -> tuple[Scalar, Scalar]:
+        """R(0) . A w and |A w|^2, from which rules estimate beta: R(beta) = R(0) + beta A w, w = v_hat - v_cond."""
+        x0, eps, r, t, _ = example
+        x_t, v_cond = example.x_t, example.v_cond
+        w = self.tangent(x_t, t, x0, eps, context) - v_cond
+        u, du_dt = average_velocity_and_derivative(context.net, x_t, r, t, v_cond)
+        residual = u - self.target(x_t, t, x0, eps, context) + (t - r) * du_dt
+        slope = (t - r) * jax.jvp(lambda x: context.net(x, r, t), (x_t,), (w,))[1]
+        return residual @ slope, slope @ slope
+
+    def _anchor_loss(self, example: Example, context: Context) -> Scalar | float:
+        return 0.0 if self.anchor is None else self.anchor(context.net, example)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from toylab.nets.embed import sinusoidal_embedding
 from toylab.types import Point, PRNGKey, Scalar
@@ -29,6 +30,14 @@ class MLPSpec:
     embed_dim: int = 32
     embed_scale: float = 1.0
     output_scale: float = 1e-2
+    velocity_head: bool = False
+    """A second output, the velocity at x: see `MLP.with_velocity`."""
+    encoder_depth: int = 0
+    """Hidden layers that see t alone; the rest see r as well. 0: every layer sees both."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.encoder_depth < self.depth:
+            raise ValueError(f"encoder_depth must lie in [0, {self.depth - 1}], got {self.encoder_depth}")
 
     def build(self, key: PRNGKey) -> "MLP":
         """A freshly initialised net."""
@@ -48,21 +57,43 @@ class MLP(eqx.Module):
     spec: MLPSpec = eqx.field(static=True)
 
     def __init__(self, spec: MLPSpec, key: PRNGKey):
-        sizes = [spec.dim + 2 * spec.embed_dim, *[spec.width] * spec.depth, spec.dim]
+        num_outputs = spec.dim * (2 if spec.velocity_head else 1)
+        fans_in = [spec.dim + 2 * spec.embed_dim, *[spec.width] * spec.depth]
+        if spec.encoder_depth:  # the later time enters with x, the gap with the features of the encoder
+            fans_in[0] -= spec.embed_dim
+            fans_in[spec.encoder_depth] += spec.embed_dim
+        fans_out = [*[spec.width] * spec.depth, num_outputs]
         scales = [1.0] * spec.depth + [spec.output_scale]
         keys = jax.random.split(key, len(scales))
-        self.layers = [
-            _linear(*arguments) for arguments in zip(keys, sizes[:-1], sizes[1:], scales, strict=True)
-        ]
+        self.layers = [_linear(*arguments) for arguments in zip(keys, fans_in, fans_out, scales, strict=True)]
         self.spec = spec
 
     def __call__(self, x: Point, r: Scalar, t: Scalar) -> Point:
         """Average velocity at one point ``x`` of time ``t`` over [r, t]."""
+        return self._outputs(x, r, t)[: self.spec.dim]
+
+    def with_velocity(self, x: Point, r: Scalar, t: Scalar) -> tuple[Point, Point]:
+        """The average velocity and the second head's velocity at ``x``, in one pass.
+
+        Raises:
+            ValueError: the net has no second head.
+        """
+        if not self.spec.velocity_head:
+            raise ValueError("this net has one head; build it with velocity_head=True")
+        outputs = self._outputs(x, r, t)
+        return outputs[: self.spec.dim], outputs[self.spec.dim :]
+
+    def _outputs(self, x: Point, r: Scalar, t: Scalar) -> Float[Array, " outputs"]:
         spec = self.spec
         later = sinusoidal_embedding(t, spec.embed_dim, spec.embed_scale)
         earlier = sinusoidal_embedding(r, spec.embed_dim, spec.embed_scale)
-        hidden = jnp.concatenate([x, later, later - earlier])
-        for layer in self.layers[:-1]:
+        if spec.encoder_depth:
+            hidden = jnp.concatenate([x, later])
+        else:
+            hidden = jnp.concatenate([x, later, later - earlier])
+        for index, layer in enumerate(self.layers[:-1]):
+            if index and index == spec.encoder_depth:
+                hidden = jnp.concatenate([hidden, later - earlier])
             hidden = ACTIVATIONS[spec.activation](layer(hidden))
         return self.layers[-1](hidden)
 

@@ -1,5 +1,5 @@
 """Proxies: estimates of the marginal velocity, for the tangent or for the target. One file each."""
 
-from toylab.proxies.base import AbstractProxy, ProxyInputs, proxies
+from toylab.proxies.base import AbstractProxy, Context, proxies
 
-__all__ = ["AbstractProxy", "ProxyInputs", "proxies"]
+__all__ = ["AbstractProxy", "Context", "proxies"]

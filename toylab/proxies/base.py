@@ -7,17 +7,26 @@ import equinox as eqx
 
 from toylab.data import AbstractDataset
 from toylab.registry import Registry
-from toylab.types import Point, Points, Scalar, VelocityNet
+from toylab.types import Pairs, Point, Points, Scalar, VelocityNet
 
 
-class ProxyInputs(NamedTuple):
-    """All that an estimate may look at besides its own example."""
+class Context(NamedTuple):
+    """All that a loss may look at besides its own example. In a training loop of your own, fill in what you have."""
 
     net: VelocityNet
+    """The trained net u(x, r, t); gradients flow through it alone."""
     net_ema: VelocityNet
-    dataset: AbstractDataset
-    reference: Points | None
+    """Its moving average."""
+    dataset: AbstractDataset | None = None
+    """The data distribution, for what is exact only in 2-D: the proxy ``oracle``."""
+    reference: Points | None = None
     """Fresh data points shared by the batch, for proxies that declare ``num_reference``."""
+    net_teacher: VelocityNet | None = None
+    """A second copy of the net, frozen or moving, for methods that declare one."""
+    pairs: Pairs | None = None
+    """Pairs (x0, eps) made by the teacher, for methods that declare ``num_pairs``."""
+    progress: Scalar | float = 0.0
+    """Share of training done, in [0, 1]."""
 
 
 class AbstractProxy(eqx.Module):
@@ -32,7 +41,7 @@ class AbstractProxy(eqx.Module):
     """Fresh data points that it needs per batch."""
 
     @abstractmethod
-    def __call__(self, x_t: Point, t: Scalar, x0: Point, eps: Point, inputs: ProxyInputs) -> Point:
+    def __call__(self, x_t: Point, t: Scalar, x0: Point, eps: Point, context: Context) -> Point:
         """v_hat at the point ``x_t`` of time ``t``, which was made of the pair (x0, eps)."""
 
 

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from toylab.proxies.base import AbstractProxy, ProxyInputs, proxies
+from toylab.proxies.base import AbstractProxy, Context, proxies
 from toylab.types import Point, Scalar
 
 
@@ -26,13 +26,13 @@ class BatchPosterior(AbstractProxy):
                 f"num_reference must be a whole number in [1, 65536], got {self.num_reference!r}"
             )
 
-    def __call__(self, x_t: Point, t: Scalar, x0: Point, eps: Point, inputs: ProxyInputs) -> Point:
+    def __call__(self, x_t: Point, t: Scalar, x0: Point, eps: Point, context: Context) -> Point:
         """Average of the candidates' velocities (x_t - x0_j) / t by their posterior weights."""
-        if inputs.reference is None:
+        if context.reference is None:
             raise ValueError("the batch_posterior proxy needs reference points")
         # Weights and velocities relative to the example's own pair: (x_t - x0_j) / t = v_cond + (x0 - x0_j) / t stays
         # exact as t -> 0, where every weight but the own one vanishes.
-        shifts = x0 - inputs.reference
+        shifts = x0 - context.reference
         own = jnp.sum(eps**2)
         distances = jnp.sum((eps + (1 - t) / t * shifts) ** 2, axis=-1)
         weights = jax.nn.softmax(jnp.append(-0.5 * distances, -0.5 * own))[:-1]

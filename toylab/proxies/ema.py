@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from toylab.proxies.base import AbstractProxy, ProxyInputs, proxies
+from toylab.proxies.base import AbstractProxy, Context, proxies
 from toylab.types import Point, Scalar
 
 
@@ -12,6 +12,6 @@ class EMA(AbstractProxy):
 
     uses_net: ClassVar[bool] = True
 
-    def __call__(self, x_t: Point, t: Scalar, x0: Point, eps: Point, inputs: ProxyInputs) -> Point:
+    def __call__(self, x_t: Point, t: Scalar, x0: Point, eps: Point, context: Context) -> Point:
         """u_EMA(x_t, t, t)."""
-        return inputs.net_ema(x_t, t, t)
+        return context.net_ema(x_t, t, t)

@@ -1,6 +1,6 @@
 """The exact marginal velocity of the dataset."""
 
-from toylab.proxies.base import AbstractProxy, ProxyInputs, proxies
+from toylab.proxies.base import AbstractProxy, Context, proxies
 from toylab.types import Point, Scalar
 
 
@@ -8,6 +8,8 @@ from toylab.types import Point, Scalar
 class OracleVelocity(AbstractProxy):
     """v_hat = v(x_t, t) exactly: no bias and no noise, which no real problem offers. The upper bound of every proxy."""
 
-    def __call__(self, x_t: Point, t: Scalar, x0: Point, eps: Point, inputs: ProxyInputs) -> Point:
+    def __call__(self, x_t: Point, t: Scalar, x0: Point, eps: Point, context: Context) -> Point:
         """v(x_t, t) from the dataset."""
-        return inputs.dataset.velocity(x_t, t)
+        if context.dataset is None:
+            raise ValueError("the oracle proxy needs the dataset")
+        return context.dataset.velocity(x_t, t)

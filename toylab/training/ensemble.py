@@ -10,11 +10,13 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from toylab import parallel
+from toylab.coefficients import Memory
 from toylab.nets import flat_net
 from toylab.sampling import SAMPLERS
 from toylab.training.experiment import Experiment, structure
 from toylab.training.objective import covariance_trace, replica_gradients
-from toylab.training.step import TrainState, Window, init_state, lane_keys, progress_of, train_lane
+from toylab.training.state import TrainState, Window, init_state, lane_keys
+from toylab.training.step import train_lane
 from toylab.types import PRNGKey, Scalar
 
 LIVE_SETTINGS = {
@@ -85,6 +87,10 @@ class Ensemble:
             for step in self._lanes.get(self._lanes.pick(lambda state: state.diverged_at, self._states))
         ]
 
+    def memories(self) -> list[Memory]:
+        """What each lane's coefficient rule remembers."""
+        return self._lanes.get(self._lanes.pick(lambda state: state.memory, self._states))
+
     def take_window(self) -> list[Window]:
         """Sums since the last call, one per lane, and start new ones."""
         windows = self._lanes.get(self._lanes.pick(lambda state: state.window, self._states))
@@ -129,8 +135,6 @@ def _variance_probe(num_batches: int):
     def measure(experiment: Experiment, state: TrainState) -> Scalar:
         # Fresh batches at every step, and the same ones for lanes that share a seed.
         keys = jax.random.split(jax.random.fold_in(lane_keys(experiment)[2], state.step), num_batches)
-        progress = progress_of(experiment, state.step)
-        gradients = replica_gradients(experiment, state.params, state.params_ema, progress, keys)
-        return covariance_trace(gradients)
+        return covariance_trace(replica_gradients(experiment, state, keys))
 
     return measure

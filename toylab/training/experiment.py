@@ -3,6 +3,7 @@
 Experiments of one structure are lanes of one compiled program.
 """
 
+import dataclasses
 from collections.abc import Hashable
 
 import equinox as eqx
@@ -13,6 +14,7 @@ from toylab.coefficients import AbstractCoefficient, coefficients
 from toylab.config import RunConfig
 from toylab.data import AbstractDataset, datasets
 from toylab.methods import AbstractMethod, methods
+from toylab.methods.meanflow import MeanFlow
 from toylab.methods.terms import AdaptiveWeight, Anchor
 from toylab.nets import MLPSpec
 from toylab.proxies import proxies
@@ -38,6 +40,10 @@ class Experiment(eqx.Module):
     optimizer: str = eqx.field(static=True)
     lr_schedule: str = eqx.field(static=True)
 
+    def resized(self, num_pairs: int) -> "Experiment":
+        """The same with batches of ``num_pairs`` rows with r < t and none with r = t."""
+        return dataclasses.replace(self, batch_size=num_pairs, num_equal=0)
+
 
 def build_experiment(config: RunConfig) -> Experiment:
     """The experiment that ``config`` describes, leaves as numpy scalars and arrays.
@@ -47,12 +53,15 @@ def build_experiment(config: RunConfig) -> Experiment:
     """
     dataset = datasets.create(config.dataset, config.dataset_options)
     method = _build_method(config)
+    coefficient = coefficients.create(config.coefficient, {**config.coefficient_options, "beta": config.beta})
+    if coefficient.observed_share and not isinstance(method, MeanFlow):
+        raise ValueError(
+            f"coefficient {config.coefficient!r} estimates beta of meanflow, not of {config.method!r}"
+        )
     experiment = Experiment(
         dataset=dataset,
         method=method,
-        coefficient=coefficients.create(
-            config.coefficient, {**config.coefficient_options, "beta": config.beta}
-        ),
+        coefficient=coefficient,
         times=time_samplers.create(config.time_sampler, config.time_options),
         learning_rate=config.learning_rate,
         grad_clip=config.grad_clip,
@@ -68,6 +77,7 @@ def build_experiment(config: RunConfig) -> Experiment:
             embed_dim=config.embed_dim,
             embed_scale=config.embed_scale,
             output_scale=config.output_scale,
+            **method.net_options,
         ),
         batch_size=config.batch_size,
         num_equal=config.num_equal if method.uses_pairs else config.batch_size,

@@ -4,18 +4,21 @@ Rows with r = t (plain flow matching: no JVP, no tangent proxy) stand apart from
 flow matching. Their number is fixed, num_equal of batch_size.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from toylab.methods import Example
+from toylab.coefficients import Observations, Situation
+from toylab.methods import AbstractTwoStageMethod, Beta, Context, Example
+from toylab.methods.meanflow import MeanFlow
 from toylab.nets import flat_net
 from toylab.nets.flat import Gradients, Params, Parts
-from toylab.proxies import ProxyInputs
 from toylab.times import limit_gap
 from toylab.training.experiment import Experiment
-from toylab.types import Points, PRNGKey, Scalar, VelocityNet
+from toylab.training.state import TrainState, progress_of
+from toylab.types import Matrix, Points, PRNGKey, Scalar, VelocityNet
 
 
 class Batch(NamedTuple):
@@ -44,19 +47,111 @@ def draw_batch(experiment: Experiment, key: PRNGKey) -> Batch:
     return Batch(pairs, equal, reference)
 
 
-def batch_loss(
-    experiment: Experiment, net: VelocityNet, net_ema: VelocityNet, batch: Batch, progress: Scalar
-) -> Scalar:
-    """Mean loss over the rows of a batch after the share ``progress`` of training."""
-    inputs = ProxyInputs(net, net_ema, experiment.dataset, batch.reference)
+def context_of(experiment: Experiment, net: VelocityNet, state: TrainState, batch: Batch) -> Context:
+    """What the losses of a batch may look at, with ``net`` as the trained net."""
+    bind = flat_net(experiment.net).bind
+    return Context(
+        net=net,
+        net_ema=bind(state.params_ema),
+        dataset=experiment.dataset,
+        reference=batch.reference,
+        net_teacher=None if state.params_teacher is None else bind(state.params_teacher),
+        pairs=state.pairs,
+        progress=progress_of(experiment.steps, state.step),
+    )
+
+
+def beta_of(experiment: Experiment, state: TrainState, example: Example, context: Context) -> Beta:
+    """The coefficient at one example."""
+    x_t, r, t = example.x_t, example.r, example.t
+
+    def gap_jacobian() -> Matrix:
+        return (t - r) * jax.jacfwd(lambda x: context.net(x, r, t))(x_t)
+
+    def covariance() -> Matrix:
+        return experiment.dataset.velocity_moments(x_t, t)[1]
+
+    progress = jnp.asarray(context.progress, t.dtype)
+    situation = Situation(progress, r, t, state.memory, gap_jacobian, covariance)
+    return jax.lax.stop_gradient(experiment.coefficient(situation))
+
+
+def batch_loss(experiment: Experiment, net: VelocityNet, state: TrainState, batch: Batch) -> Scalar:
+    """Mean loss of ``net`` over the rows of a batch, at the state's moving average, memory and progress."""
+    context, method = context_of(experiment, net, state, batch), experiment.method
 
     def pair_loss(example: Example) -> Scalar:
-        beta = experiment.coefficient(progress, example.r, example.t)
-        return experiment.method.pair_loss(example, inputs, beta)
+        return method.pair_loss(example, context, beta_of(experiment, state, example, context))
 
     def equal_loss(example: Example) -> Scalar:
-        return experiment.method.equal_loss(example, inputs)
+        return method.equal_loss(example, context)
 
+    if isinstance(method, AbstractTwoStageMethod):
+        pair_loss, equal_loss = (
+            _with_pairs(method, context, pair_loss),
+            _with_pairs(method, context, equal_loss),
+        )
+    return _mean_loss(experiment, batch, pair_loss, equal_loss)
+
+
+def teacher_batch_loss(experiment: Experiment, net: VelocityNet, state: TrainState, batch: Batch) -> Scalar:
+    """The same for the first stage of a two-stage method."""
+    context, method = context_of(experiment, net, state, batch), experiment.method
+    assert isinstance(method, AbstractTwoStageMethod)
+
+    def pair_loss(example: Example) -> Scalar:
+        return method.teacher_loss(example, context, beta_of(experiment, state, example, context))
+
+    def equal_loss(example: Example) -> Scalar:
+        return method.equal_loss(example, context)
+
+    return _mean_loss(experiment, batch, pair_loss, equal_loss)
+
+
+def loss_and_gradient(experiment: Experiment, state: TrainState, batch: Batch) -> tuple[Scalar, Params]:
+    """The loss of a batch and its gradient in the state's parameters: what the optimiser sees."""
+    main = partial(_value_and_gradient, batch_loss, experiment, state, batch)
+    method = experiment.method
+    if not isinstance(method, AbstractTwoStageMethod):
+        return main()
+    first = partial(_value_and_gradient, teacher_batch_loss, experiment, state, batch)
+    return jax.lax.cond(progress_of(experiment.steps, state.step) < method.first_stage, first, main)
+
+
+def observe(experiment: Experiment, state: TrainState, batch: Batch) -> Observations:
+    """What a rule that estimates beta sees of a batch: its first rows with r < t."""
+    method, coefficient = experiment.method, experiment.coefficient
+    assert isinstance(method, MeanFlow)
+    count = max(1, round(coefficient.observed_share * (experiment.batch_size - experiment.num_equal)))
+    rows = jax.tree.map(lambda leaf: leaf[:count], batch.pairs)
+    context = context_of(experiment, flat_net(experiment.net).bind(state.params), state, batch)
+    cross, square = jax.vmap(lambda example: method.observe(example, context))(rows)
+    return Observations(rows.r, rows.t, cross, square)
+
+
+def replica_gradients(experiment: Experiment, state: TrainState, keys: PRNGKey) -> Gradients:
+    """Gradients of independent batches at a fixed state, one row for each of ``keys``."""
+    return jax.lax.map(lambda key: loss_and_gradient(experiment, state, draw_batch(experiment, key))[1], keys)
+
+
+def covariance_trace(gradients: Gradients) -> Scalar:
+    """Tr Cov of a sample of gradients (rows), unbiased: sum_k |g_k - mean|^2 / (K - 1)."""
+    return jnp.sum((gradients - jnp.mean(gradients, axis=0)) ** 2) / (gradients.shape[0] - 1)
+
+
+def _value_and_gradient(
+    batch_loss, experiment: Experiment, state: TrainState, batch: Batch
+) -> tuple[Scalar, Params]:
+    net = flat_net(experiment.net)
+
+    def loss(parts: Parts) -> Scalar:
+        return batch_loss(experiment, net.assemble(parts), state, batch)
+
+    value, gradients = jax.value_and_grad(loss)(net.split(state.params))
+    return value, net.join(gradients)
+
+
+def _mean_loss(experiment: Experiment, batch: Batch, pair_loss, equal_loss) -> Scalar:
     total = jnp.zeros((), batch.pairs.x0.dtype)
     if experiment.num_equal < experiment.batch_size:
         total += jnp.sum(jax.vmap(pair_loss)(batch.pairs))
@@ -65,31 +160,5 @@ def batch_loss(
     return total / experiment.batch_size
 
 
-def loss_and_gradient(
-    experiment: Experiment, params: Params, params_ema: Params, batch: Batch, progress: Scalar
-) -> tuple[Scalar, Params]:
-    """The loss of a batch and its gradient in ``params``: what the optimiser sees."""
-    net = flat_net(experiment.net)
-
-    def loss(parts: Parts) -> Scalar:
-        return batch_loss(experiment, net.assemble(parts), net.bind(params_ema), batch, progress)
-
-    value, gradients = jax.value_and_grad(loss)(net.split(params))
-    return value, net.join(gradients)
-
-
-def replica_gradients(
-    experiment: Experiment, params: Params, params_ema: Params, progress: Scalar, keys: PRNGKey
-) -> Gradients:
-    """Gradients of independent batches at fixed parameters, one row for each of ``keys``."""
-
-    def one(key: PRNGKey) -> Params:
-        batch = draw_batch(experiment, key)
-        return loss_and_gradient(experiment, params, params_ema, batch, progress)[1]
-
-    return jax.lax.map(one, keys)
-
-
-def covariance_trace(gradients: Gradients) -> Scalar:
-    """Tr Cov of a sample of gradients (rows), unbiased: sum_k |g_k - mean|^2 / (K - 1)."""
-    return jnp.sum((gradients - jnp.mean(gradients, axis=0)) ** 2) / (gradients.shape[0] - 1)
+def _with_pairs(method: AbstractTwoStageMethod, context: Context, loss):
+    return lambda example: loss(method.coupled(example, context))

@@ -15,7 +15,7 @@ from toylab.data import AbstractDataset
 from toylab.nets import flat_net
 from toylab.training.ensemble import draw_samples
 from toylab.training.experiment import Experiment, build_experiment
-from toylab.training.step import TrainState, init_state
+from toylab.training.state import TrainState, init_state
 from toylab.types import PRNGKey, VelocityNet
 
 SAVED_SAMPLES = 4096

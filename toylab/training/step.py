@@ -1,71 +1,18 @@
-"""One lane: its state, its first state, and a stretch of training steps."""
-
-from typing import NamedTuple
+"""One lane: a training step, the passage from one stage to the next, and a stretch of steps."""
 
 import jax
 import jax.numpy as jnp
-import optax
 
+from toylab.methods import AbstractTwoStageMethod, Context
 from toylab.nets import flat_net
-from toylab.nets.flat import Params
 from toylab.parallel import is_finite
 from toylab.training.experiment import Experiment
-from toylab.training.objective import draw_batch, loss_and_gradient
+from toylab.training.objective import draw_batch, loss_and_gradient, observe
+from toylab.training.state import OPTIMIZERS, TrainState, Window, lane_keys, progress_of
 from toylab.types import Count, PRNGKey, Scalar
-
-OPTIMIZERS = {
-    "adam": optax.scale_by_adam(),
-    "adamw": optax.chain(optax.scale_by_adam(), optax.add_decayed_weights(1e-2)),
-    "sgd": optax.trace(decay=0.9),
-}
-"""Update rules, before the learning rate."""
 
 FINAL_LEARNING_RATE = 0.01
 """Share of the peak learning rate at the end of the cosine schedule."""
-
-
-class Window(NamedTuple):
-    """Sums since the last row of the history; part of the state, so that a resumed run logs the same rows."""
-
-    loss: Scalar
-    grad_norm: Scalar
-
-
-class TrainState(NamedTuple):
-    """Everything that training changes: arrays only."""
-
-    params: Params
-    params_ema: Params
-    opt_state: optax.OptState
-    step: Count
-    diverged_at: Count
-    """The step whose loss or gradient was not finite, or -1. Such a lane stands still at its last finite state."""
-    window: Window
-
-
-def lane_keys(experiment: Experiment) -> tuple[PRNGKey, PRNGKey, PRNGKey]:
-    """Keys of the initial parameters, of the training batches and of diagnostics, all from the seed."""
-    init, batches, diagnostics = jax.random.split(jax.random.key(experiment.seed), 3)
-    return init, batches, diagnostics
-
-
-def init_state(experiment: Experiment) -> TrainState:
-    """The state before the first step; the moving average starts at the initial parameters."""
-    params = flat_net(experiment.net).init(lane_keys(experiment)[0])
-    zero = jnp.zeros((), params.dtype)
-    return TrainState(
-        params=params,
-        params_ema=params,
-        opt_state=OPTIMIZERS[experiment.optimizer].init(params),
-        step=jnp.zeros((), jnp.int32),
-        diverged_at=jnp.full((), -1, jnp.int32),
-        window=Window(zero, zero),
-    )
-
-
-def progress_of(experiment: Experiment, step: Count) -> Scalar:
-    """Share of training done, in [0, 1]."""
-    return jnp.minimum(step / experiment.steps, 1.0).astype(jnp.float32)
 
 
 def learning_rate_of(experiment: Experiment, progress: Scalar) -> Scalar:
@@ -78,9 +25,9 @@ def learning_rate_of(experiment: Experiment, progress: Scalar) -> Scalar:
 
 def train_step(experiment: Experiment, state: TrainState, key: PRNGKey) -> TrainState:
     """One optimiser step on a fresh batch; a non-finite loss or gradient marks the lane and changes nothing else."""
-    progress = progress_of(experiment, state.step)
+    progress = progress_of(experiment.steps, state.step)
     batch = draw_batch(experiment, key)
-    loss, gradient = loss_and_gradient(experiment, state.params, state.params_ema, batch, progress)
+    loss, gradient = loss_and_gradient(experiment, state, batch)
     # A dot product, which a CPU vectorises; it may not reorder a plain sum.
     grad_norm = jnp.sqrt(jnp.vdot(gradient, gradient))
     healthy = is_finite(loss) & is_finite(grad_norm)
@@ -90,16 +37,43 @@ def train_step(experiment: Experiment, state: TrainState, key: PRNGKey) -> Train
     updates, opt_state = OPTIMIZERS[experiment.optimizer].update(gradient, state.opt_state, state.params)
     params = state.params - learning_rate_of(experiment, progress) * updates
     params_ema = state.params_ema + (1 - experiment.ema_decay) * (params - state.params_ema)
-    updated = TrainState(
+    params_teacher, memory = state.params_teacher, state.memory
+    decay = experiment.method.teacher_decay
+    if decay is not None and params_teacher is not None:
+        params_teacher = params_teacher + (1 - decay) * (params - params_teacher)
+    if experiment.coefficient.observed_share:
+        memory = experiment.coefficient.remember(memory, observe(experiment, state, batch))
+    updated = state._replace(
         params=params,
         params_ema=params_ema,
         opt_state=opt_state,
         step=state.step + 1,
-        diverged_at=state.diverged_at,
         window=Window(state.window.loss + loss, state.window.grad_norm + grad_norm),
+        params_teacher=params_teacher,
+        memory=memory,
     )
     stopped = state._replace(diverged_at=state.step)
-    return jax.tree.map(lambda new, old: jnp.where(healthy, new, old), updated, stopped)
+    return jax.tree.map(
+        lambda new, old: new if new is old else jnp.where(healthy, new, old), updated, stopped
+    )
+
+
+def begin_second_stage(experiment: Experiment, state: TrainState, key: PRNGKey) -> TrainState:
+    """The moving average becomes the frozen teacher and makes its pairs; the net goes on from it as a fresh start."""
+    method = experiment.method
+    assert isinstance(method, AbstractTwoStageMethod)
+    params, pairs = state.params_ema, state.pairs
+    if method.num_pairs:
+        bind = flat_net(experiment.net).bind
+        context = Context(bind(params), bind(params), experiment.dataset, net_teacher=bind(params))
+        fresh = draw_batch(experiment.resized(method.num_pairs), key).pairs
+        pairs = jnp.stack(jax.vmap(lambda example: method.make_pair(example, context))(fresh), axis=1)
+    return state._replace(
+        params=params,
+        params_teacher=params,
+        opt_state=OPTIMIZERS[experiment.optimizer].init(params),
+        pairs=pairs,
+    )
 
 
 def train_lane(experiment: Experiment, state: TrainState, num_steps: Count) -> TrainState:
@@ -110,12 +84,24 @@ def train_lane(experiment: Experiment, state: TrainState, num_steps: Count) -> T
     """
     key = lane_keys(experiment)[1]
 
+    def advance(state: TrainState) -> TrainState:
+        key_step = jax.random.fold_in(key, state.step)
+        if isinstance(experiment.method, AbstractTwoStageMethod):
+            state = jax.lax.cond(
+                _enters_second_stage(experiment, experiment.method, state.step),
+                lambda: begin_second_stage(experiment, state, jax.random.fold_in(key_step, 1)),
+                lambda: state,
+            )
+        return train_step(experiment, state, key_step)
+
     def body(_, state: TrainState) -> TrainState:
         runs = (state.diverged_at < 0) & (state.step < experiment.steps)
-        return jax.lax.cond(
-            runs,
-            lambda: train_step(experiment, state, jax.random.fold_in(key, state.step)),
-            lambda: state,
-        )
+        return jax.lax.cond(runs, advance, lambda state: state, state)
 
     return jax.lax.fori_loop(0, num_steps, body, state)
+
+
+def _enters_second_stage(experiment: Experiment, method: AbstractTwoStageMethod, step: Count):
+    first = method.first_stage
+    before, now = progress_of(experiment.steps, step - 1), progress_of(experiment.steps, step)
+    return (before < first) & (now >= first)

@@ -14,7 +14,8 @@ from toylab.metrics.base import MAX_COORDINATE
 from toylab.metrics.sliced import SlicedReference
 from toylab.training.ensemble import Ensemble
 from toylab.training.experiment import build_experiment
-from toylab.training.step import TrainState, learning_rate_of, progress_of
+from toylab.training.state import TrainState, progress_of
+from toylab.training.step import learning_rate_of
 
 NUM_PROJECTIONS = 100
 """Directions of the sliced distance during training; final scores use more."""
@@ -100,21 +101,20 @@ class Trainer:
 
     def _record(self) -> None:
         windows = self.ensemble.take_window()
-        diverged_at = self.ensemble.diverged_at()
+        diverged_at, memories = self.ensemble.diverged_at(), self.ensemble.memories()
         width = self.step - (self.step - 1) // self.log_interval * self.log_interval
         variances, scores = self._measure()
         for lane in range(len(self.configs)):
             if diverged_at[lane] >= 0:
                 continue
             experiment, reference = self.ensemble.experiment(lane), self._references[lane]
-            progress = progress_of(experiment, np.asarray(self.step))
-            widest_gap = (np.zeros((), np.float32), np.ones((), np.float32))
+            progress = progress_of(experiment.steps, np.asarray(self.step))
             self._rows[lane].append(
                 {
                     "step": self.step,
                     "loss": float(windows[lane].loss) / width,
                     "grad_norm": float(windows[lane].grad_norm) / width,
-                    "beta": float(experiment.coefficient(progress, *widest_gap)),
+                    "beta": float(experiment.coefficient.headline(progress, memories[lane])),
                     "learning_rate": float(learning_rate_of(experiment, progress)),
                     "grad_variance": float(variances[lane]),
                     "sw1": float(scores[lane]),

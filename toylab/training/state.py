@@ -1,0 +1,77 @@
+"""What training changes, and its first value."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from toylab.coefficients import Memory
+from toylab.methods import AbstractTwoStageMethod
+from toylab.nets import flat_net
+from toylab.nets.flat import Params
+from toylab.training.experiment import Experiment
+from toylab.types import Count, Pairs, PRNGKey, Scalar
+
+OPTIMIZERS = {
+    "adam": optax.scale_by_adam(),
+    "adamw": optax.chain(optax.scale_by_adam(), optax.add_decayed_weights(1e-2)),
+    "sgd": optax.trace(decay=0.9),
+}
+"""Update rules, before the learning rate."""
+
+
+class Window(NamedTuple):
+    """Sums since the last row of the history; part of the state, so that a resumed run logs the same rows."""
+
+    loss: Scalar
+    grad_norm: Scalar
+
+
+class TrainState(NamedTuple):
+    """Everything that training changes: arrays only."""
+
+    params: Params
+    params_ema: Params
+    opt_state: optax.OptState
+    step: Count
+    diverged_at: Count
+    """The step whose loss or gradient was not finite, or -1. Such a lane stands still at its last finite state."""
+    window: Window
+    params_teacher: Params | None
+    """The method's second copy of the net, if it has one."""
+    pairs: Pairs | None
+    """Pairs made by the teacher, if the method asks for some; zero before they are made."""
+    memory: Memory
+    """What the coefficient rule remembers."""
+
+
+def lane_keys(experiment: Experiment) -> tuple[PRNGKey, PRNGKey, PRNGKey]:
+    """Keys of the initial parameters, of the training batches and of diagnostics, all from the seed."""
+    init, batches, diagnostics = jax.random.split(jax.random.key(experiment.seed), 3)
+    return init, batches, diagnostics
+
+
+def progress_of(steps: Count | int, step: Count) -> Scalar:
+    """Share of training done, in [0, 1]."""
+    return jnp.minimum(step / steps, 1.0).astype(jnp.float32)
+
+
+def init_state(experiment: Experiment) -> TrainState:
+    """The state before the first step; the moving averages start at the initial parameters."""
+    method = experiment.method
+    params = flat_net(experiment.net).init(lane_keys(experiment)[0])
+    zero = jnp.zeros((), params.dtype)
+    num_pairs = method.num_pairs if isinstance(method, AbstractTwoStageMethod) else 0
+    has_teacher = isinstance(method, AbstractTwoStageMethod) or method.teacher_decay is not None
+    return TrainState(
+        params=params,
+        params_ema=params,
+        opt_state=OPTIMIZERS[experiment.optimizer].init(params),
+        step=jnp.zeros((), jnp.int32),
+        diverged_at=jnp.full((), -1, jnp.int32),
+        window=Window(zero, zero),
+        params_teacher=params if has_teacher else None,
+        pairs=jnp.zeros((num_pairs, 2, experiment.net.dim), params.dtype) if num_pairs else None,
+        memory=experiment.coefficient.init_memory(),
+    )
