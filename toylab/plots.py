@@ -99,6 +99,35 @@ def sweep_figure(table: pd.DataFrame) -> Figure:
     return figure
 
 
+def compare_figure(table: pd.DataFrame) -> Figure:
+    """Sliced W1 of contestants, a panel per dataset, best on top, intervals over seeds, floor dashed.
+
+    Args:
+        table: columns dataset, contestant, sw1, low, high (NaN for a single seed), floor; as from `toylab compare`.
+
+    Raises:
+        ValueError: an empty table.
+    """
+    names = list(dict.fromkeys(table["dataset"]))
+    figure, panels = _grid(len(names))
+    tallest = max((int((table["dataset"] == name).sum()) for name in names), default=1)
+    rows = -(-len(names) // MAX_COLUMNS)
+    width = (PANEL + 1.6) * min(len(names), MAX_COLUMNS)
+    figure.set_size_inches(width, rows * max(PANEL, 0.6 + 0.24 * tallest))
+    for panel, name in zip(panels, names, strict=True):
+        part = table[(table["dataset"] == name) & table["sw1"].notna()].iloc[::-1]
+        heights = np.arange(len(part))
+        mean, low, high = (part[column].to_numpy(float) for column in ("sw1", "low", "high"))
+        spread = np.nan_to_num(np.stack([mean - low, high - mean]))
+        colours = [BASELINE if contestant == "vanilla" else CHOSEN for contestant in part["contestant"]]
+        panel.barh(heights, mean, xerr=spread, color=colours, height=0.6, error_kw={"lw": 1, "capsize": 2})
+        if len(part):
+            panel.axvline(float(part["floor"].mean()), color=DATA, ls="--", lw=1)
+        panel.set(title=name, xlabel="sliced W1", yticks=heights, yticklabels=list(part["contestant"]))
+        panel.tick_params(axis="y", labelsize="small")
+    return figure
+
+
 def save_png(figure: Figure, path: Path, dpi: int = 150) -> None:
     """Write a figure as PNG."""
     figure.savefig(path, format="png", dpi=dpi)

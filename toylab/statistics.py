@@ -66,6 +66,30 @@ def paired_difference(
     return mean_interval([values[seed] - baseline[seed] for seed in seeds], level)
 
 
+def relative_difference(
+    values: Mapping[int, float], baseline: Mapping[int, float], level: float = 0.95
+) -> Interval | None:
+    """Mean of (values - baseline) / baseline over the seeds of both, with its t interval; None without such a seed.
+
+    Args:
+        values: seed -> value, finite.
+        baseline: seed -> value, finite and positive.
+        level: of confidence, in (0, 1).
+
+    Raises:
+        ValueError: a value that is not finite, a baseline that is not positive, or a level out of range.
+
+    >>> relative_difference({0: 0.5, 1: 0.25}, {0: 1.0, 1: 1.0}).mean
+    -0.625
+    """
+    seeds = sorted(set(values) & set(baseline))
+    if not seeds:
+        return None
+    if (worst := min(baseline[seed] for seed in seeds)) <= 0:
+        raise ValueError(f"a relative difference needs a positive baseline, got {worst}")
+    return mean_interval([values[seed] / baseline[seed] - 1 for seed in seeds], level)
+
+
 def bootstrap_interval(
     values: Sequence[float] | np.ndarray,
     statistic: Callable[..., np.ndarray] = np.mean,

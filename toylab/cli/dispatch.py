@@ -18,6 +18,7 @@ COMMANDS = {
     "sample": "draw samples from a run",
     "evaluate": "measure a run: every score with its standard error, n and floor",
     "sweep": "train a grid of runs; restartable, and shared between machines with --shard",
+    "compare": "methods, rules and proxies side by side at equal cost in network evaluations",
     "report": "a folder of runs as a table and a figure, with seeds and intervals",
     "bench": "measure how fast this machine trains",
     "inspect": "parameters, operations and memory of a configuration, before training",

@@ -4,6 +4,7 @@ Rows with r = t (plain flow matching: no JVP, no tangent proxy) stand apart from
 flow matching. Their number is fixed, num_equal of batch_size.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -19,6 +20,8 @@ from toylab.times import limit_gap
 from toylab.training.experiment import Experiment
 from toylab.training.state import TrainState, progress_of
 from toylab.types import Matrix, Points, PRNGKey, Scalar, VelocityNet
+
+StageLoss = Callable[[Experiment, VelocityNet, TrainState, "Batch"], Scalar]
 
 
 class Batch(NamedTuple):
@@ -110,12 +113,25 @@ def teacher_batch_loss(experiment: Experiment, net: VelocityNet, state: TrainSta
 
 def loss_and_gradient(experiment: Experiment, state: TrainState, batch: Batch) -> tuple[Scalar, Params]:
     """The loss of a batch and its gradient in the state's parameters: what the optimiser sees."""
-    main = partial(_value_and_gradient, batch_loss, experiment, state, batch)
+    main = partial(value_and_gradient, batch_loss, experiment, state, batch)
     method = experiment.method
     if not isinstance(method, AbstractTwoStageMethod):
         return main()
-    first = partial(_value_and_gradient, teacher_batch_loss, experiment, state, batch)
+    first = partial(value_and_gradient, teacher_batch_loss, experiment, state, batch)
     return jax.lax.cond(progress_of(experiment.steps, state.step) < method.first_stage, first, main)
+
+
+def value_and_gradient(
+    stage_loss: StageLoss, experiment: Experiment, state: TrainState, batch: Batch
+) -> tuple[Scalar, Params]:
+    """One stage's loss of a batch and its gradient; the parts of the net are differentiated, then joined."""
+    net = flat_net(experiment.net)
+
+    def loss(parts: Parts) -> Scalar:
+        return stage_loss(experiment, net.assemble(parts), state, batch)
+
+    value, gradients = jax.value_and_grad(loss)(net.split(state.params))
+    return value, net.join(gradients)
 
 
 def observe(experiment: Experiment, state: TrainState, batch: Batch) -> Observations:
@@ -137,18 +153,6 @@ def replica_gradients(experiment: Experiment, state: TrainState, keys: PRNGKey) 
 def covariance_trace(gradients: Gradients) -> Scalar:
     """Tr Cov of a sample of gradients (rows), unbiased: sum_k |g_k - mean|^2 / (K - 1)."""
     return jnp.sum((gradients - jnp.mean(gradients, axis=0)) ** 2) / (gradients.shape[0] - 1)
-
-
-def _value_and_gradient(
-    batch_loss, experiment: Experiment, state: TrainState, batch: Batch
-) -> tuple[Scalar, Params]:
-    net = flat_net(experiment.net)
-
-    def loss(parts: Parts) -> Scalar:
-        return batch_loss(experiment, net.assemble(parts), state, batch)
-
-    value, gradients = jax.value_and_grad(loss)(net.split(state.params))
-    return value, net.join(gradients)
 
 
 def _mean_loss(experiment: Experiment, batch: Batch, pair_loss, equal_loss) -> Scalar:

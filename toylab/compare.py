@@ -1,0 +1,232 @@
+"""Methods side by side under one protocol: the same net, data, noise and budget in network evaluations.
+
+A contestant is a named change of settings. Its runs are cells of a sweep, so a comparison can be stopped, continued and
+parted between machines, and every number in its table can be traced to a run folder.
+"""
+
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from toylab import runs
+from toylab.budget import network_evaluations, steps_within
+from toylab.coefficients import coefficients
+from toylab.config import RunConfig
+from toylab.methods import methods
+from toylab.proxies import proxies
+from toylab.statistics import Interval, mean_interval, relative_difference
+from toylab.sweep import SCORES, Cell, cell_name
+
+
+PROTOCOLS = ("matched", "weighting", "published")
+"""What of a method's published settings is used: only what the method is; its weighting as well; all of them."""
+
+IDENTITY = frozenset(
+    {"beta", "coefficient", "coefficient_options", "proxy", "proxy_options", "target", "target_options"}
+)
+WEIGHTING = frozenset({"adaptive_power", "adaptive_constant"})
+BASELINE = "vanilla"
+VANILLA = {"method": "meanflow", "beta": 0.0, "proxy": "conditional"}
+"""Vanilla MeanFlow, against which everything is measured, and whose cost sets the budget."""
+TIMED_STEPS = 100
+
+
+class Contestant(NamedTuple):
+    """A named change of settings."""
+
+    name: str
+    settings: Mapping[str, Any]
+
+
+def contestants(
+    method_names: Sequence[str] = (),
+    rules: Sequence[str] = (),
+    proxy_names: Sequence[str] = (),
+    protocol: str = "matched",
+) -> list[Contestant]:
+    """Vanilla MeanFlow, then methods, then MeanFlow with each rule, then with each proxy as tangent AND target.
+
+    Args:
+        method_names: registered methods, or ``all``.
+        rules: coefficient rules of MeanFlow with the EMA tangent, or ``all``.
+        proxy_names: proxies of MeanFlow at beta = 1 in both places, or ``all``.
+        protocol: see `PROTOCOLS`.
+
+    Raises:
+        ValueError: an unknown name or protocol; the message names the choices.
+    """
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"unknown protocol {protocol!r}; choices: {', '.join(PROTOCOLS)}")
+    chosen = [Contestant(BASELINE, VANILLA)]
+    for name in _expand(method_names, methods):
+        chosen.append(Contestant(name, {"method": name, **_published(name, protocol)}))
+    for name in _expand(rules, coefficients):
+        settings = {"method": "meanflow", "proxy": "ema", "beta": 1.0, "coefficient": name}
+        chosen.append(Contestant(f"rule {name}", settings))
+    for name in _expand(proxy_names, proxies):
+        settings = {"method": "meanflow", "beta": 1.0, "proxy": name, "target": name}
+        chosen.append(Contestant(f"proxy {name}", settings))
+    return chosen
+
+
+def budget_of(base: RunConfig) -> float:
+    """Network evaluations that vanilla MeanFlow spends on the steps of ``base``."""
+    return network_evaluations(base.replace(**VANILLA)).total
+
+
+def plan(
+    base: RunConfig,
+    entrants: Sequence[Contestant],
+    datasets: Sequence[str],
+    seeds: Sequence[int],
+    budget: float,
+) -> list[tuple[str, Cell]]:
+    """Name of the contestant and cell of every run; steps are what the budget pays for.
+
+    Raises:
+        ValueError: a bad setting, or a budget that does not pay for a step.
+    """
+    planned = []
+    for dataset in datasets:
+        for entrant in entrants:
+            config = base.replace(dataset=dataset, **entrant.settings)
+            config = config.replace(steps=steps_within(config, budget))
+            for seed in seeds:
+                seeded = config.replace(seed=seed)
+                planned.append((entrant.name, Cell(cell_name(seeded), seeded)))
+    return planned
+
+
+def step_seconds(config: RunConfig) -> float:
+    """Seconds of one training step of a lone lane on this machine, compiled; the least of three stretches."""
+    from toylab.training.ensemble import Ensemble
+    from toylab.training.experiment import build_experiment
+
+    ensemble = Ensemble([build_experiment(config.replace(steps=10 * TIMED_STEPS))])
+    ensemble.advance(TIMED_STEPS)
+    stretches = []
+    for _ in range(3):
+        begin = time.perf_counter()
+        ensemble.advance(TIMED_STEPS)
+        stretches.append((time.perf_counter() - begin) / TIMED_STEPS)
+    return min(stretches)
+
+
+def tabulate(
+    planned: Sequence[tuple[str, Cell]], out: Path, seconds_of: Mapping[str, float] | None = None
+) -> pd.DataFrame:
+    """A row per dataset and contestant, best first, from the run folders below ``out``.
+
+    Args:
+        planned: as from `plan`.
+        out: folder with the runs.
+        seconds_of: contestant -> seconds of a step.
+
+    Returns:
+        dataset, contestant, sw1 with its 95% t interval over seeds, floor, n, seeds, diverged, missing; gain (relative
+        reduction of sw1 against vanilla, mean of pairs that share a seed) with its interval; gain_over_floor, the same
+        for sw1 minus the floor; grad_variance (mean of the last half); steps, evaluations per example, evaluations,
+        seconds of a lone lane.
+    """
+    rows = []
+    for dataset in dict.fromkeys(cell.config.dataset for _, cell in planned):
+        scores: dict[str, dict[int, dict]] = {}
+        configs: dict[str, RunConfig] = {}
+        for name, cell in planned:
+            if cell.config.dataset == dataset:
+                scores.setdefault(name, {})[cell.config.seed] = _read(out / cell.name)
+                configs.setdefault(name, cell.config)
+        baseline = _finished(scores[BASELINE])
+        entries = [_row(name, scores[name], baseline, configs[name]) for name in scores]
+        for entry in entries:
+            entry["seconds"] = (seconds_of or {}).get(entry["contestant"], math.nan) * entry["steps"]
+        rows += sorted(entries, key=lambda entry: (math.isnan(entry["sw1"]), entry["sw1"]))
+    return pd.DataFrame(rows)
+
+
+def _row(
+    name: str, by_seed: Mapping[int, dict], baseline: Mapping[int, dict], config: RunConfig
+) -> dict[str, Any]:
+    done = _finished(by_seed)
+    nothing = Interval(math.nan, math.nan, math.nan, 0)
+    sw1 = mean_interval([score["sw1"] for score in done.values()]) if done else nothing
+    floor = float(np.mean([score["floor"] for score in done.values()])) if done else math.nan
+    gain = relative_difference(_column(done, "sw1"), _column(baseline, "sw1")) or nothing
+    excess = relative_difference(_column(done, "excess"), _column(baseline, "excess")) or nothing
+    variances = [score["grad_variance"] for score in done.values() if math.isfinite(score["grad_variance"])]
+    cost = network_evaluations(config)
+    return {
+        "dataset": config.dataset,
+        "contestant": name,
+        "sw1": sw1.mean,
+        "low": sw1.low,
+        "high": sw1.high,
+        "floor": floor,
+        "n": next((score["n"] for score in done.values()), 0),
+        "seeds": len(done),
+        "diverged": sum(score["status"] == "diverged" for score in by_seed.values()),
+        "missing": sum(score["status"] not in ("done", "diverged") for score in by_seed.values()),
+        "gain": -gain.mean,
+        "gain_low": -gain.high,
+        "gain_high": -gain.low,
+        "gain_over_floor": -excess.mean,
+        "grad_variance": float(np.mean(variances)) if variances else math.nan,
+        "steps": config.steps,
+        "evaluations_per_example": cost.per_example,
+        "evaluations": cost.total,
+    }
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    """Status and score of one run; a run that is missing or unfinished is counted, never an error."""
+    if not runs.is_run(folder):
+        return {"status": "missing"}
+    read = runs.read_run(folder)
+    status = read.config.get("status", read.config.get("settings", {}).get("status"))
+    if status != "done" or not (folder / SCORES).is_file():
+        return {"status": "diverged" if status == "diverged" else "unfinished"}
+    score = json.loads((folder / SCORES).read_text())["sliced_w1"]
+    variance = read.history["grad_variance"].to_numpy()
+    late = variance[len(variance) // 2 :]
+    late = late[np.isfinite(late)]
+    return {
+        "status": "done",
+        "sw1": score["value"],
+        "excess": score["value"] - score["floor"],
+        "floor": score["floor"],
+        "n": score["n"],
+        "grad_variance": float(np.mean(late)) if len(late) else math.nan,
+    }
+
+
+def _finished(by_seed: Mapping[int, dict]) -> dict[int, dict]:
+    return {seed: score for seed, score in by_seed.items() if score["status"] == "done"}
+
+
+def _column(done: Mapping[int, dict], name: str) -> dict[int, float]:
+    return {seed: score[name] for seed, score in done.items()}
+
+
+def _expand(names: Sequence[str], registry) -> list[str]:
+    if list(names) == ["all"]:
+        return registry.names()
+    return [registry.entry(name).name for name in names]
+
+
+def _published(name: str, protocol: str) -> dict[str, Any]:
+    """What the protocol takes of a method's published settings."""
+    build = methods.entry(name).build
+    published: Mapping[str, Any] = getattr(build, "published", {})
+    keys = {"matched": IDENTITY, "weighting": IDENTITY | WEIGHTING, "published": frozenset(published)}[
+        protocol
+    ]
+    settings = {key: value for key, value in published.items() if key in keys}
+    if getattr(build, "uses_beta", False):
+        settings = {"beta": 1.0, **settings}
+    return settings
