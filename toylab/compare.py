@@ -23,7 +23,6 @@ from toylab.proxies import proxies
 from toylab.statistics import Interval, mean_interval, relative_difference
 from toylab.sweep import SCORES, Cell, cell_name
 
-
 PROTOCOLS = ("matched", "weighting", "published")
 """What of a method's published settings is used: only what the method is; its weighting as well; all of them."""
 

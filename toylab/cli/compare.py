@@ -112,7 +112,7 @@ def run(flags: Flags) -> int:
         print_json(content)
     else:
         print(as_text(table))
-    return DIVERGED if (table["diverged"] > 0).any() else DONE
+    return DIVERGED if any(table["diverged"]) else DONE
 
 
 def as_text(table: "pd.DataFrame") -> str:
