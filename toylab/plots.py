@@ -32,7 +32,7 @@ def samples_figure(
     Raises:
         ValueError: no samples, or points of fewer than two coordinates.
     """
-    figure, panels = _grid(len(samples))
+    figure, panels = panel_grid(len(samples))
     arrays = [*samples.values(), *([] if data is None else [data])]
     if any(array.ndim != 2 or array.shape[1] < 2 for array in arrays):
         raise ValueError("a scatter needs points (n, dim) with dim >= 2")
@@ -56,7 +56,7 @@ def history_figure(
     """
     if not histories:
         raise ValueError("no history to draw")
-    figure, panels = _grid(len(columns))
+    figure, panels = panel_grid(len(columns))
     for panel, column in zip(panels, columns, strict=True):
         positive = True
         for index, (name, history) in enumerate(histories.items()):
@@ -84,7 +84,7 @@ def sweep_figure(table: pd.DataFrame) -> Figure:
         ValueError: an empty table.
     """
     names = list(dict.fromkeys(table["dataset"]))
-    figure, panels = _grid(len(names))
+    figure, panels = panel_grid(len(names))
     series = list(dict.fromkeys(table["series"]))
     for panel, name in zip(panels, names, strict=True):
         rows = [row for row in table.to_dict("records") if row["dataset"] == name]
@@ -150,7 +150,12 @@ def _interval_line(panel: Axes, rows: Sequence[Mapping], label: str, index: int,
     )  # fmt: skip
 
 
-def _grid(count: int) -> tuple[Figure, list[Axes]]:
+def panel_grid(count: int) -> tuple[Figure, list[Axes]]:
+    """A figure of ``count`` square panels, at most four side by side.
+
+    Raises:
+        ValueError: ``count`` below 1.
+    """
     if count < 1:
         raise ValueError("nothing to draw")
     columns = min(count, MAX_COLUMNS)

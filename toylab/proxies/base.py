@@ -37,6 +37,8 @@ class AbstractProxy(eqx.Module):
 
     uses_net: ClassVar[bool] = False
     """Whether it is made of the trained net: such a proxy cannot be its own target where r = t."""
+    uses_pair: ClassVar[bool] = False
+    """Whether it looks at the example's own (x0, eps): such a proxy is no function of x_t, and its error has noise."""
     num_reference: int = eqx.field(default=0, init=False, static=True)
     """Fresh data points that it needs per batch."""
 

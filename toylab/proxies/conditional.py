@@ -1,5 +1,7 @@
 """The conditional velocity itself: no proxy at all."""
 
+from typing import ClassVar
+
 from toylab.paths import conditional_velocity
 from toylab.proxies.base import AbstractProxy, Context, proxies
 from toylab.types import Point, Scalar
@@ -8,6 +10,8 @@ from toylab.types import Point, Scalar
 @proxies.register("conditional", citation="geng2025meanflow")
 class Conditional(AbstractProxy):
     """v_hat = eps - x0: unbiased, with the full noise Sigma(x, t). As tangent it makes every beta vanilla MeanFlow."""
+
+    uses_pair: ClassVar[bool] = True
 
     def __call__(self, x_t: Point, t: Scalar, x0: Point, eps: Point, context: Context) -> Point:
         """eps - x0."""
