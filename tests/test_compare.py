@@ -87,7 +87,9 @@ def test_contestants_are_named_changes_of_settings():
 
 def test_the_table_follows_the_scores(tmp_path):
     out = tmp_path / "runs"
-    words = "compare --methods none --rules constant --seed 0:2 --dataset two_moons --steps 20 --batch-size 32"
+    words = (
+        "compare --methods none --rules constant --seed 0:2 --dataset two_moons --steps 20 --batch-size 32"
+    )
     words += " --width 16 --depth 2 --embed-dim 8 --eval-samples 64 --score-n 256 --json"
     code = main([*words.split(), "--out", str(out)])
     assert code == 0

@@ -109,7 +109,7 @@ def compare_figure(table: pd.DataFrame) -> Figure:
         ValueError: an empty table.
     """
     names = list(dict.fromkeys(table["dataset"]))
-    figure, panels = _grid(len(names))
+    figure, panels = panel_grid(len(names))
     tallest = max((int((table["dataset"] == name).sum()) for name in names), default=1)
     rows = -(-len(names) // MAX_COLUMNS)
     width = (PANEL + 1.6) * min(len(names), MAX_COLUMNS)

@@ -19,6 +19,7 @@ COMMANDS = {
     "evaluate": "measure a run: every score with its standard error, n and floor",
     "sweep": "train a grid of runs; restartable, and shared between machines with --shard",
     "compare": "methods, rules and proxies side by side at equal cost in network evaluations",
+    "advise": "which beta to use for a run or a dataset, how sure, and what would change it",
     "report": "a folder of runs as a table and a figure, with seeds and intervals",
     "bench": "measure how fast this machine trains",
     "inspect": "parameters, operations and memory of a configuration, before training",

@@ -57,7 +57,9 @@ class Population(AbstractCoefficient):
         """The cell of a pair of times."""
         return jnp.zeros((), jnp.int32)
 
-    def remember(self, memory: Float[AnyArray, "2 bins"], observed: Observations) -> Float[AnyArray, "2 bins"]:
+    def remember(
+        self, memory: Float[AnyArray, "2 bins"], observed: Observations
+    ) -> Float[AnyArray, "2 bins"]:
         """Averages moved towards the batch's sums in each cell."""
         cells = jax.vmap(self.bin_of)(observed.r, observed.t)
         rows = jnp.stack([observed.cross, observed.square]).astype(memory.dtype)

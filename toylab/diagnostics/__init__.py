@@ -2,5 +2,6 @@
 
 from toylab.diagnostics.gradient_variance import gradient_variance
 from toylab.diagnostics.landscape import Landscape, beta_landscape
+from toylab.diagnostics.probes import Probes, probe
 
-__all__ = ["Landscape", "beta_landscape", "gradient_variance"]
+__all__ = ["Landscape", "Probes", "beta_landscape", "gradient_variance", "probe"]
