@@ -1,6 +1,34 @@
 """Diagnostics: what the theory talks about, measured on a run."""
 
+from toylab.diagnostics.amplification import Amplification, variance_amplification
+from toylab.diagnostics.asymmetry import Asymmetry, target_tangent_asymmetry
 from toylab.diagnostics.gradient_variance import gradient_variance
 from toylab.diagnostics.landscape import Landscape, beta_landscape
+from toylab.diagnostics.loss_parts import (
+    LossParts,
+    LossTrace,
+    loss_decomposition,
+    state_parts,
+    trace_decomposition,
+)
+from toylab.diagnostics.optimum import OptimalCoefficient, optimal_coefficient
+from toylab.diagnostics.semi_gradient import SemiGradientGap, semi_gradient_gap
 
-__all__ = ["Landscape", "beta_landscape", "gradient_variance"]
+__all__ = [
+    "Amplification",
+    "Asymmetry",
+    "Landscape",
+    "LossParts",
+    "LossTrace",
+    "OptimalCoefficient",
+    "SemiGradientGap",
+    "beta_landscape",
+    "gradient_variance",
+    "loss_decomposition",
+    "optimal_coefficient",
+    "semi_gradient_gap",
+    "state_parts",
+    "target_tangent_asymmetry",
+    "trace_decomposition",
+    "variance_amplification",
+]
