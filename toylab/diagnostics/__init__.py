@@ -11,6 +11,7 @@ from toylab.diagnostics.loss_parts import (
     state_parts,
     trace_decomposition,
 )
+from toylab.diagnostics.maps import Maps, maps
 from toylab.diagnostics.optimum import OptimalCoefficient, optimal_coefficient
 from toylab.diagnostics.semi_gradient import SemiGradientGap, semi_gradient_gap
 
@@ -20,11 +21,13 @@ __all__ = [
     "Landscape",
     "LossParts",
     "LossTrace",
+    "Maps",
     "OptimalCoefficient",
     "SemiGradientGap",
     "beta_landscape",
     "gradient_variance",
     "loss_decomposition",
+    "maps",
     "optimal_coefficient",
     "semi_gradient_gap",
     "state_parts",
