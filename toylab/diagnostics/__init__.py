@@ -14,6 +14,7 @@ from toylab.diagnostics.loss_parts import (
 from toylab.diagnostics.maps import Maps, maps
 from toylab.diagnostics.optimum import OptimalCoefficient, optimal_coefficient
 from toylab.diagnostics.semi_gradient import SemiGradientGap, semi_gradient_gap
+from toylab.diagnostics.separation import SeparationLaw, separation_law
 
 __all__ = [
     "Amplification",
@@ -24,12 +25,14 @@ __all__ = [
     "Maps",
     "OptimalCoefficient",
     "SemiGradientGap",
+    "SeparationLaw",
     "beta_landscape",
     "gradient_variance",
     "loss_decomposition",
     "maps",
     "optimal_coefficient",
     "semi_gradient_gap",
+    "separation_law",
     "state_parts",
     "target_tangent_asymmetry",
     "trace_decomposition",

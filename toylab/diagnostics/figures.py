@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from toylab.plots import BASELINE, CHOSEN, DATA, ORACLE, SERIES, panel_grid
 
@@ -119,5 +120,6 @@ def asymmetry_figure(found: "Asymmetry") -> Figure:
     panel.loglog(table["gap"], table["formula"], "--", color=DATA, label="(1/2)(t - r)|d_x u e|")
     panel.set(title=f"slopes {found.target_slope:.2f}, {found.tangent_slope:.2f}", xlabel="gap t - r")
     panel.set_ylabel("change of u over |error|")
+    panel.xaxis.set_minor_formatter(NullFormatter())  # its labels would overlap
     panel.legend(fontsize="x-small", frameon=False)
     return figure
