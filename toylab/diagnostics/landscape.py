@@ -17,6 +17,7 @@ from toylab.diagnostics.local import (
     batch_context,
     is_function_of_place,
     local_terms,
+    meanflow_of,
     over_pairs,
     plain_experiment,
     stacked,
@@ -150,7 +151,7 @@ def beta_landscape(
         raise ValueError(f"betas must be finite numbers, at least one, got {list(betas)}")
     betas = tuple(float(beta) for beta in betas)
     experiment, exact = plain_experiment(run.experiment), is_function_of_place(run.experiment)
-    chunks = stacked(over_pairs(_measured_residuals(betas), experiment, run.state, num_points, seed))
+    chunks = stacked(over_pairs(measured_residuals(betas), experiment, run.state, num_points, seed))
     local, drawn = chunks["local"], chunks["residuals"]
     terms = error_terms(local, exact)
     output = quadratic(terms)
@@ -196,7 +197,7 @@ def beta_landscape(
 
 
 @lru_cache(maxsize=16)
-def _measured_residuals(betas: tuple[float, ...]):
+def measured_residuals(betas: tuple[float, ...]):
     """The exact terms of each pair, and its residual at each beta by the training loop's own derivative."""
 
     def measure(experiment: Experiment, state: TrainState, batch: Batch):
@@ -204,7 +205,7 @@ def _measured_residuals(betas: tuple[float, ...]):
 
         def residual(example, beta):
             x_t, r, t = example.x_t, example.r, example.t
-            v_hat = experiment.method.tangent(x_t, t, example.x0, example.eps, context)
+            v_hat = meanflow_of(experiment).tangent(x_t, t, example.x0, example.eps, context)
             tangent = mixed_tangent(example.v_cond, v_hat, beta)
             u, du_dt = average_velocity_and_derivative(net, x_t, r, t, tangent)
             return u - example.v_cond + (t - r) * du_dt

@@ -55,7 +55,7 @@ def local_terms(experiment: Experiment, net: VelocityNet, example: Example, cont
     x0, eps, r, t, _ = example
     x_t = example.x_t
     v, covariance = experiment.dataset.velocity_moments(x_t, t)
-    v_hat = _meanflow(experiment).tangent(x_t, t, x0, eps, context)
+    v_hat = meanflow_of(experiment).tangent(x_t, t, x0, eps, context)
     u, push = jax.linearize(net, x_t, r, t)
     still = jnp.zeros_like(t)
     directions = jnp.eye(x_t.shape[0], dtype=x_t.dtype)
@@ -72,7 +72,7 @@ def plain_experiment(experiment: Experiment, beta: float | None = None) -> Exper
     Raises:
         ValueError: not MeanFlow with the conditional velocity as target.
     """
-    plain = dataclasses.replace(_meanflow(experiment), weight=AdaptiveWeight(0.0), anchor=None)
+    plain = dataclasses.replace(meanflow_of(experiment), weight=AdaptiveWeight(0.0), anchor=None)
     # As arrays, like every leaf of an experiment: a Python number would be compiled anew.
     plain = jax.tree.map(np.asarray, plain)
     coefficient = experiment.coefficient if beta is None else Constant(beta)
@@ -82,7 +82,7 @@ def plain_experiment(experiment: Experiment, beta: float | None = None) -> Exper
 
 def is_function_of_place(experiment: Experiment) -> bool:
     """Whether the tangent's proxy is a function of (x_t, t) alone, so that its error is a bias without noise."""
-    return not _meanflow(experiment).tangent.uses_pair
+    return not meanflow_of(experiment).tangent.uses_pair
 
 
 def trained_net(experiment: Experiment, state: TrainState) -> VelocityNet:
@@ -144,7 +144,12 @@ def batch_context(experiment: Experiment, state: TrainState, batch: Batch) -> tu
     return net, context_of(experiment, net, state, batch)
 
 
-def _meanflow(experiment: Experiment) -> MeanFlow:
+def meanflow_of(experiment: Experiment) -> MeanFlow:
+    """The method of an experiment that the theory speaks of.
+
+    Raises:
+        ValueError: not MeanFlow with the conditional velocity as target.
+    """
     method = experiment.method
     if type(method) is not MeanFlow:
         raise ValueError(f"the theory of beta speaks of method 'meanflow', got {type(method).__name__}")

@@ -1,0 +1,200 @@
+"""Where in the plane the flow map expands, and where a coefficient helps."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+from jaxtyping import Array, Float
+
+from toylab.data import AbstractDataset, datasets
+from toylab.diagnostics.local import is_function_of_place, meanflow_of, plain_experiment, trained_net
+from toylab.diagnostics.quadratic import top_share
+from toylab.nets import flat_net
+from toylab.oracles import Oracle
+from toylab.parallel import compiled
+from toylab.proxies import Context
+from toylab.training import Run
+from toylab.training.experiment import Experiment
+from toylab.training.state import TrainState
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+QUANTILES = (0.5, 0.9, 0.99, 0.999)
+FAINT = 1e-3
+"""Points whose density lies below this share of the largest one are masked."""
+_DENSITY_POINTS = 4096
+Field = Float[np.ndarray, "times rows columns"]
+
+
+@dataclass(frozen=True)
+class Maps:
+    r"""Fields on a grid of the plane, one layer per t.
+
+    Args:
+        axis: coordinates of the grid, both ways; ``field[k, i, j]`` stands at (axis[j], axis[i]) and t[k].
+        t: later times.
+        r: earlier time.
+        beta: coefficient of ``noise``.
+        expansion: spectral norm of rho = I - A, the Jacobian of the flow map from t to r.
+        noise: Tr(N Sigma N^T), N = (I - A) + beta A.
+        bias: |b| of the proxy; 0 for a dataset, whose proxy is the exact velocity.
+        best_beta: -Tr((I - A) Sigma A^T) / (Tr(A Sigma A^T) + |A b|^2), where beta matters at all.
+        density: p_t, estimated with the exact noise kernel around 4096 data points.
+        title: of what.
+    """
+
+    axis: Float[np.ndarray, " columns"]
+    t: tuple[float, ...]
+    r: float
+    beta: float
+    expansion: Field
+    noise: Field
+    bias: Field
+    best_beta: Field
+    density: Field
+    title: str
+
+    @property
+    def mask(self) -> np.ndarray:
+        """True where a point is too unlikely to matter."""
+        return self.density < FAINT * self.density.max(axis=(1, 2), keepdims=True)
+
+    def quantiles(self) -> pd.DataFrame:
+        """Quantiles of |rho| and of the best beta under p_t, mean noise, and the share that its top 1% carry.
+
+        The grid stands for p_t: a ridge narrower than its spacing is missed, and `beta_landscape` draws points.
+        """
+        rows = []
+        for k, t in enumerate(self.t):
+            weights = self.density[k].ravel() / self.density[k].sum()
+            noise = self.noise[k].ravel()
+            row = {"t": t, "noise": float(weights @ noise), "top_1%": top_share(noise, weights)}
+            for name in ("expansion", "best_beta"):
+                found = _weighted_quantiles(getattr(self, name)[k].ravel(), weights)
+                row |= {f"{name}_{level:g}": value for level, value in zip(QUANTILES, found, strict=True)}
+            rows.append(row)
+        return pd.DataFrame(rows).set_index("t")
+
+    def figure(self) -> "Figure":
+        """A row per field and a column per t; one colour scale per row."""
+        from toylab.diagnostics.map_figure import maps_figure
+
+        return maps_figure(self)
+
+
+def maps(
+    source: Run | AbstractDataset | str,
+    r: float = 0.0,
+    t: float | Sequence[float] = (0.25, 0.5, 0.75, 1.0),
+    beta: float = 1.0,
+    resolution: int = 48,
+    extent: float | None = None,
+) -> Maps:
+    r"""|rho|, noise, bias and the locally best beta over the plane.
+
+    Args:
+        source: a run (its trained net, A = (t - r) d_x u, and its proxy), or a dataset or its name (the exact flow
+            map, A = I - rho, and the exact velocity as proxy).
+        r: earlier time, in [0, t).
+        t: later time or times, each in [0.02, 1].
+        beta: coefficient, any finite real.
+        resolution: grid points along each axis, in [2, 512].
+        extent: the grid covers [-extent, extent]^2; by default data and noise.
+
+    Raises:
+        ValueError: a number out of range, data that are not in the plane, or a proxy that looks at its own pair.
+    """
+    times = tuple(float(each) for each in (t if isinstance(t, Sequence) else (t,)))
+    if not times or not all(0.02 <= each <= 1 and 0 <= r < each for each in times):
+        raise ValueError(f"times must satisfy 0 <= r < t and 0.02 <= t <= 1, got r = {r} and t = {times}")
+    if not 2 <= resolution <= 512:
+        raise ValueError(f"resolution must lie in [2, 512], got {resolution}")
+    if not np.isfinite(beta):
+        raise ValueError(f"beta must be finite, got {beta}")
+    if extent is not None and not 0 < extent < 1e6:
+        raise ValueError(f"extent must be positive, got {extent}")
+    dataset = source.dataset if isinstance(source, Run) else source
+    dataset = datasets.create(dataset, {}) if isinstance(dataset, str) else dataset
+    if dataset.dim != 2:
+        raise ValueError(f"maps need points in the plane, got dimension {dataset.dim}")
+    if isinstance(source, Run) and not is_function_of_place(source.experiment):
+        raise ValueError(f"maps need a proxy of x_t alone, got {source.config.proxy!r}")
+    data = dataset.sample(_DENSITY_POINTS, seed=0).astype(np.float64)
+    half = float(extent or max(3.0, 1.05 * np.quantile(np.abs(data), 0.999)))
+    axis = np.linspace(-half, half, resolution)
+    points = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+    layers = []
+    for each in times:
+        if isinstance(source, Run):
+            a, sigma, b = _of_run(source, points, r, each)
+        else:
+            a, sigma, b = _of_dataset(dataset, points, r, each)
+        layers.append((*_fields(a, sigma, b, beta), _density(points, data, each)))
+    shape = (len(times), resolution, resolution)
+    fields = [np.stack(field).reshape(shape) for field in zip(*layers, strict=True)]
+    title = repr(source) if isinstance(source, Run) else f"exact solution of {type(dataset).__name__}"
+    if isinstance(source, str):
+        title = f"exact solution of {source}"
+    return Maps(axis, times, float(r), float(beta), *fields, title)
+
+
+def _of_dataset(dataset: AbstractDataset, points, r: float, t: float):
+    oracle = Oracle(dataset)
+    x = points.astype(np.float32)
+    rho = np.asarray(oracle.flow_map_jacobian(x, t, r), np.float64)
+    sigma = np.asarray(oracle.velocity_covariance(x, t), np.float64)
+    return np.eye(2) - rho, sigma, np.zeros_like(points)
+
+
+def _of_run(run: Run, points, r: float, t: float):
+    found = compiled(_net_terms)(
+        plain_experiment(run.experiment), run.state, points.astype(np.float32), np.float32(r), np.float32(t)
+    )
+    return tuple(np.asarray(each, np.float64) for each in found)
+
+
+def _net_terms(experiment: Experiment, state: TrainState, points: Array, r: Array, t: Array):
+    net = trained_net(experiment, state)
+    net_ema = flat_net(experiment.net).bind(jnp.asarray(state.params_ema))
+    context, tangent = Context(net, net_ema, experiment.dataset), meanflow_of(experiment).tangent
+
+    def one(x):
+        v, sigma = experiment.dataset.velocity_moments(x, t)
+        a = (t - r) * jax.jacfwd(lambda x: net(x, r, t))(x)
+        return a, sigma, tangent(x, t, x, x, context) - v
+
+    return jax.vmap(one)(points)
+
+
+def _fields(a, sigma, b, beta: float) -> tuple[np.ndarray, ...]:
+    """|rho|, noise, |b| and best beta of each point."""
+    rho = np.eye(2) - a
+    factor = rho + beta * a
+    noise = np.einsum("nij,njk,nik->n", factor, sigma, factor)
+    cross = np.einsum("nij,njk,nik->n", rho, sigma, a)
+    square = np.einsum("nij,njk,nik->n", a, sigma, a) + np.sum(np.einsum("nij,nj->ni", a, b) ** 2, axis=1)
+    best = np.where(square > 0, -cross / np.where(square > 0, square, 1), np.nan)
+    return np.linalg.norm(rho, ord=2, axis=(1, 2)), noise, np.linalg.norm(b, axis=1), best
+
+
+def _density(points, data, t: float) -> np.ndarray:
+    """p_t at the points: the mean over data of N(x; (1 - t) x0, t^2 I)."""
+    centres = (1 - t) * data
+    squares = np.sum(points**2, axis=1)[:, None] + np.sum(centres**2, axis=1) - 2 * points @ centres.T
+    return np.exp(-np.maximum(squares, 0) / (2 * t**2)).mean(axis=1) / (2 * np.pi * t**2)
+
+
+def _weighted_quantiles(values: np.ndarray, weights: np.ndarray) -> list[float]:
+    known = np.isfinite(values)
+    values, weights = values[known], weights[known]
+    order = np.argsort(values)
+    cumulative = np.cumsum(weights[order])
+    if not len(values) or not cumulative[-1] > 0:
+        return [float("nan")] * len(QUANTILES)
+    places = np.searchsorted(cumulative, np.array(QUANTILES) * cumulative[-1])
+    return [float(value) for value in values[order][np.minimum(places, len(values) - 1)]]
