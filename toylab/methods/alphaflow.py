@@ -29,8 +29,8 @@ class AlphaFlow(AbstractRegression):
     alpha = 1 - sigmoid(sharpness (k - m) / (end - start)), 0 below ``clamp`` and 1 above 1 - ``clamp``: flow matching
     first, MeanFlow last. At alpha > 0 the exact solution is off by O(alpha); at alpha = 1 every gap learns v itself.
 
-    The factor alpha^(2p-1) joins the two published forms: |.|^2 / alpha without adaptive weight (p = 0), alpha |.|^2 /
-    sg(|.|^2 + c) with it (p = 1). Either way small steps weigh as much as large ones.
+    The published weight is alpha / sg(|.|^2 + c), p = 1. The factor alpha^(2p-1) carries it over to any power p: the
+    gradient 2 (u - target) / alpha at p = 0 tends to MeanFlow's, where a factor alpha would let it vanish.
 
     Args:
         target: proxy in the place of v in the target; conditional by default.

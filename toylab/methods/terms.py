@@ -26,7 +26,7 @@ def discrete_target(net: VelocityNet, example: Example, v_target: Point, alpha: 
     The first share alpha of the way down by the velocity, the rest by the net itself: no derivative is taken.
     (u - target) / alpha tends to u - v_target + (t - r) du/dt as alpha -> 0, du/dt along v_cond.
 
-    Source: Zhang et al. 2025 (zhang2025alphaflow) and Luo et al. 2025 (luo2025soflow), independently.
+    Source: Zhang et al. 2025 (zhang2025alphaflow); Luo et al. 2025 (luo2025soflow).
     """
     s = example.t - alpha * example.gap
     rest = net(example.x_t - alpha * example.gap * example.v_cond, example.r, s)
