@@ -244,9 +244,9 @@ def test_cosine_schedule_and_clipping():
     assert float(np.linalg.norm(after.params - state.params)) == pytest.approx(0.1, rel=1e-3)
 
 
-@pytest.mark.parametrize("method", tl.available("methods"))
+@pytest.mark.parametrize("method", ["flow_matching", "meanflow"])  # the others: test_conformance.py
 @pytest.mark.parametrize("coefficient", tl.available("coefficients"))
-def test_every_method_and_rule_trains(method, coefficient):
+def test_every_rule_trains(method, coefficient):
     run = tl.train(TINY.replace(method=method, coefficient=coefficient, steps=20), progress=False)
     assert run.status == "done"
     assert np.all(np.isfinite(run.history["loss"]))

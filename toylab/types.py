@@ -21,7 +21,18 @@ Pairs = Float[AnyArray, "n 2 dim"]
 """Rows (x0, eps)."""
 PRNGKey = Key[jax.Array, "..."] | UInt32[jax.Array, "..."]
 
-__all__ = ["AnyArray", "Count", "Matrix", "PRNGKey", "Pairs", "Point", "Points", "Scalar", "VelocityNet"]
+__all__ = [
+    "AnyArray",
+    "Count",
+    "Matrix",
+    "PRNGKey",
+    "Pairs",
+    "Point",
+    "Points",
+    "Scalar",
+    "TwoHeadedNet",
+    "VelocityNet",
+]
 
 
 @runtime_checkable
@@ -30,4 +41,13 @@ class VelocityNet(Protocol):
 
     def __call__(self, x: Point, r: Scalar, t: Scalar) -> Point:
         """Average velocity at the point ``x`` of time ``t``, over the interval [r, t]; at r = t the velocity itself."""
+        ...
+
+
+@runtime_checkable
+class TwoHeadedNet(VelocityNet, Protocol):
+    """An average velocity with a second output, a velocity of its own."""
+
+    def with_velocity(self, x: Point, r: Scalar, t: Scalar) -> tuple[Point, Point]:
+        """u(x, r, t) and the second head's velocity at ``x``, in one pass."""
         ...

@@ -7,16 +7,16 @@ from typing import Any, ClassVar
 import equinox as eqx
 import jax
 
-from toylab.methods.base import AbstractMethod, Beta, Example, Part, methods, mixed_tangent
-from toylab.methods.terms import AdaptiveWeight, Anchor, average_velocity_and_derivative, squared_norm
+from toylab.methods.base import Beta, Example, Part, methods, mixed_tangent
+from toylab.methods.regression import AbstractRegression
+from toylab.methods.terms import average_velocity_and_derivative, derivative_target, squared_norm
 from toylab.proxies import AbstractProxy, Context
-from toylab.proxies.conditional import Conditional
 from toylab.proxies.ema import EMA
-from toylab.types import Scalar
+from toylab.types import Point, Scalar
 
 
 @methods.register("meanflow", citation="geng2025meanflow")
-class MeanFlow(AbstractMethod):
+class MeanFlow(AbstractRegression):
     r"""Average-velocity regression with the tangent (1 - beta) v_cond + beta v_hat.
 
     pair_loss = w(|u - sg[v_tgt - (t - r) du/dt]|^2), du/dt along (tangent, 0, 1), where v_tgt is the conditional
@@ -42,37 +42,23 @@ class MeanFlow(AbstractMethod):
     )
 
     tangent: AbstractProxy = eqx.field(default_factory=EMA)
-    target: AbstractProxy = eqx.field(default_factory=Conditional)
-    weight: AdaptiveWeight = eqx.field(default_factory=AdaptiveWeight)
-    anchor: Anchor | None = None
-
-    @property
-    def num_uniforms(self) -> int:
-        """One for the gap of the anchor."""
-        return 0 if self.anchor is None else 1
 
     @property
     def num_reference(self) -> int:
         """As many as the hungrier of the two proxies."""
         return max(self.tangent.num_reference, self.target.num_reference)
 
-    def pair_loss(self, example: Example, context: Context, beta: Beta) -> Scalar:
+    def regression(self, example: Example, context: Context, beta: Beta) -> Scalar:
         """Regression of u(x_t, r, t) on its own total derivative."""
+        return self.weight(squared_norm(self.residual(example, context, beta)))
+
+    def residual(self, example: Example, context: Context, beta: Beta) -> Point:
+        """u - sg[v_target - (t - r) du/dt]."""
         x0, eps, r, t, _ = example
         v_hat = self.tangent(example.x_t, t, x0, eps, context)
-        v_target = self.target(example.x_t, t, x0, eps, context)
         tangent = mixed_tangent(example.v_cond, v_hat, beta)
         u, du_dt = average_velocity_and_derivative(context.net, example.x_t, r, t, tangent)
-        u_target = jax.lax.stop_gradient(v_target - (t - r) * du_dt)
-        return self.weight(squared_norm(u - u_target)) + self._anchor_loss(example, context)
-
-    def equal_loss(self, example: Example, context: Context) -> Scalar:
-        """Flow matching at r = t."""
-        x0, eps, _, t, _ = example
-        target = Conditional() if self.target.uses_net else self.target
-        v_target = jax.lax.stop_gradient(target(example.x_t, t, x0, eps, context))
-        u = context.net(example.x_t, t, t)
-        return self.weight(squared_norm(u - v_target)) + self._anchor_loss(example, context)
+        return u - derivative_target(self.pair_target(example, context), example.gap, du_dt)
 
     def observe(self, example: Example, context: Context) -> tuple[Scalar, Scalar]:
         """R(0) . A w and |A w|^2, from which rules estimate beta: R(beta) = R(0) + beta A w, w = v_hat - v_cond."""
@@ -83,6 +69,3 @@ class MeanFlow(AbstractMethod):
         residual = u - self.target(x_t, t, x0, eps, context) + (t - r) * du_dt
         slope = (t - r) * jax.jvp(lambda x: context.net(x, r, t), (x_t,), (w,))[1]
         return residual @ slope, slope @ slope
-
-    def _anchor_loss(self, example: Example, context: Context) -> Scalar | float:
-        return 0.0 if self.anchor is None else self.anchor(context.net, example)

@@ -15,6 +15,24 @@ def average_velocity_and_derivative(
     return jax.jvp(net, (x_t, r, t), (tangent, jnp.zeros_like(r), jnp.ones_like(t)))
 
 
+def derivative_target(v_target: Point, gap: Scalar, du_dt: Point) -> Point:
+    """v_target - (t - r) du/dt without gradient: what u equals where it is the average of v_target."""
+    return jax.lax.stop_gradient(v_target - gap * du_dt)
+
+
+def discrete_target(net: VelocityNet, example: Example, v_target: Point, alpha: Scalar) -> Point:
+    """alpha v_target + (1 - alpha) u(x_s, r, s) without gradient, s = t - alpha (t - r), x_s on the straight path.
+
+    The first share alpha of the way down by the velocity, the rest by the net itself: no derivative is taken.
+    (u - target) / alpha tends to u - v_target + (t - r) du/dt as alpha -> 0, du/dt along v_cond.
+
+    Source: Zhang et al. 2025 (zhang2025alphaflow); Luo et al. 2025 (luo2025soflow).
+    """
+    s = example.t - alpha * example.gap
+    rest = net(example.x_t - alpha * example.gap * example.v_cond, example.r, s)
+    return jax.lax.stop_gradient(alpha * v_target + (1 - alpha) * rest)
+
+
 def squared_norm(residual: Point) -> Scalar:
     """|residual|^2, summed over coordinates."""
     return jnp.sum(residual**2)
