@@ -157,7 +157,12 @@ def test_start_change_beta_pause_step_resume_stop_save(app, tmp_path, monkeypatc
     import toylab as tl
 
     paths = saving.save(app.session_state["job"], tmp_path)
-    assert [tl.load(path).config.beta for path in paths] == [0.5, 0.0]
+    chosen, baseline = map(tl.load, paths)
+    assert (chosen.config.beta, baseline.config.beta) == (1.0, 0.0)
+    ((step, name, value),) = chosen.changes
+    assert (0 < step < before, name, value) == (True, "beta", 0.5)
+    assert baseline.changes == ()
+    assert "-changed-" in paths[0].name
 
 
 def test_divergence_is_one_line_and_can_be_retried(app):

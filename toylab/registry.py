@@ -7,6 +7,8 @@ shared conformance tests. Nothing else has to be edited.
 
 import importlib
 import inspect
+import math
+import numbers
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -94,7 +96,18 @@ class Registry(Generic[T]):
         required = [key for key, default in known.items() if default is inspect.Parameter.empty]
         if missing := [key for key in required if key not in options]:
             raise ValueError(f"{self.kind} {name!r} needs the option {missing[0]!r}")
-        try:
-            return entry.build(**options)
-        except TypeError as error:
-            raise ValueError(f"bad option for {self.kind} {name!r}: {error}") from error
+        for key, value in options.items():
+            if _is_number(known[key]) and not _is_finite_number(value):
+                raise ValueError(
+                    f"option {key!r} of {self.kind} {name!r} must be a finite number, got {value!r}"
+                )
+        # Whatever the builder raises from here on is its own: its ValueErrors name what is wrong, the rest are bugs.
+        return entry.build(**options)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def _is_finite_number(value: Any) -> bool:
+    return _is_number(value) and math.isfinite(value)

@@ -81,6 +81,7 @@ def _help() -> str:
             *lines,
             "",
             "--json prints one JSON object on standard output. Exit codes: 0 done, 2 bad usage or value,",
-            "3 diverged (the last finite state is saved), 130 interrupted (train --resume continues).",
+            "3 diverged (the state before it is saved, and all other cells of a sweep), 130 interrupted (train",
+            "--resume continues).",
         ]
     )

@@ -62,17 +62,11 @@ def as_json(report: "Report") -> dict[str, Any]:
 
 def as_text(report: "Report") -> str:
     """The tables for a terminal."""
-    header = [
-        *report.shown,
-        "sw1",
-        "95% interval",
-        "floor",
-        "n",
-        "seeds",
-        "grad variance",
-        "diverged",
-        "unfinished",
-    ]
+    from toylab.report import OTHER_STATUSES
+
+    counted = [name for name in OTHER_STATUSES[2:] if report.table[name].any()]
+    counted = [*OTHER_STATUSES[:2], *counted]
+    header = [*report.shown, "sw1", "95% interval", "floor", "n", "nfe", "seeds", "grad variance", *counted]
     rows = [
         [
             *[_label(row[name]) for name in report.shown],
@@ -80,14 +74,14 @@ def as_text(report: "Report") -> str:
             _interval(row),
             number(row["floor"], 3),
             str(row["n"]),
+            str(row["nfe"]),
             str(row["seeds"]),
             number(row["grad_variance"], 3),
-            str(row["diverged"]),
-            str(row["unfinished"]),
+            *[str(row[name]) for name in counted],
         ]
         for row in report.table.to_dict("records")
     ]
-    text = text_table(header, rows, len(report.shown))
+    text = text_table(header, rows, len(report.shown)) + _changed_runs(report)
     if report.differences.empty:
         return text
     others = [name for name in report.shown if name != "beta"]
@@ -104,6 +98,26 @@ def as_text(report: "Report") -> str:
     ]
     header = [*others, "betas", "difference", "95% interval", "seeds", "n"]
     return f"{text}\n\nsw1 difference on the same seeds\n{text_table(header, pairs, len(others) + 1)}"
+
+
+def _changed_runs(report: "Report") -> str:
+    """Runs whose settings were changed while they trained, one by one: they are in no mean."""
+    rows = [
+        [
+            row["path"],
+            row["changes"],
+            number(row["sw1"]),
+            number(row["floor"], 3),
+            str(row["n"]),
+            str(row["nfe"]),
+        ]
+        for row in report.runs.to_dict("records")
+        if row["status"] == "changed"
+    ]
+    if not rows:
+        return ""
+    header = ["run", "changes", "sw1", "floor", "n", "nfe"]
+    return f"\n\nchanged while training, in no mean\n{text_table(header, rows, 2)}"
 
 
 def write_files(report: "Report", content: dict[str, Any], folder: Path) -> None:

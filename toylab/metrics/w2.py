@@ -15,7 +15,6 @@ from toylab.metrics.exact import MAX_POINTS, wasserstein
 class W2(AbstractMetric):
     """Exact Wasserstein-2 distance between the two point sets, by network simplex (POT)."""
 
-    default_n: ClassVar[int] = 2048
     max_n: ClassVar[int] = MAX_POINTS
 
     def compute(

@@ -9,6 +9,6 @@ from toylab.types import Point, Scalar
 class Conditional(AbstractProxy):
     """v_hat = eps - x0: unbiased, with the full noise Sigma(x, t). As tangent it makes every beta vanilla MeanFlow."""
 
-    def __call__(self, x_t: Point, t: Scalar, x0: Point, eps: Point, context: Context) -> Point:
+    def estimate(self, x_t: Point, t: Scalar, x0: Point, eps: Point, context: Context) -> Point:
         """eps - x0."""
         return conditional_velocity(x0, eps)
