@@ -211,6 +211,10 @@ def test_a_new_dataset_needs_no_edit_of_the_app(app):
         thumbnails.style_sheet.cache_clear()
 
 
+def test_the_stored_run_is_one_of_the_default_settings():
+    assert first_run().config == settings.read_config({})
+
+
 def test_sentences_name_what_was_measured():
     stored = first_run()
     sentence = words.sentence(stored, kind="stored")

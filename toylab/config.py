@@ -81,7 +81,7 @@ class RunConfig:
     """Units per hidden layer."""
     depth: int = 3
     """Hidden layers."""
-    activation: str = "silu"
+    activation: str = "gelu"
     """Non-linearity of the hidden layers."""
     embed_dim: int = 32
     """Size of the sinusoidal embedding of each time."""
