@@ -43,16 +43,6 @@ def single_precision() -> contextlib.AbstractContextManager:
     return jax.enable_x64(False)
 
 
-def use_all_cores() -> None:
-    """Make every CPU core a JAX device; without effect once JAX has started or where the user chose a number."""
-    flags = os.environ.get("XLA_FLAGS", "")
-    if "xla_force_host_platform_device_count" in flags or os.environ.get("JAX_NUM_CPU_DEVICES"):
-        return
-    # Once JAX has started, its devices stay as they are.
-    with contextlib.suppress(RuntimeError):
-        jax.config.update("jax_num_cpu_devices", _num_cores())
-
-
 def enable_compilation_cache() -> Path:
     """Keep compiled programs between processes, in TOYLAB_CACHE_DIR or the user's cache folder."""
     root = os.environ.get("TOYLAB_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -205,11 +195,6 @@ def _batched(fn: Callable, mesh: Mesh, num_stacked: int) -> Callable:
         )
 
     return jax.jit(all_devices)
-
-
-def _num_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def is_finite(x: AnyArray) -> jax.Array:
