@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 
+import toylab as tl
 from toylab import runs
 from toylab.cli import main
 from toylab.config import Change, RunConfig
@@ -194,6 +195,10 @@ def test_samples_lie_over_data_on_one_frame():
     np.testing.assert_allclose(figure.axes[0].collections[1].get_offsets(), data + 1)
     with pytest.raises(ValueError, match="dim >= 2"):
         samples_figure({"a": np.zeros((3, 1))})
+
+
+def test_plots_are_part_of_the_library():
+    assert tl.plots.sweep_figure is sweep_figure
 
 
 def test_histories_are_curves_over_steps():

@@ -16,6 +16,9 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
+MAX_COORDINATE = 1e15
+"""Beyond this a point is no data and a sample has diverged: squares of float32 coordinates would overflow."""
+
 MAX_MEMBERS = 4
 _KINDS = {"f": "float16 to float64", "i": "integers", "u": "unsigned integers"}
 # What a damaged or hostile file makes zipfile and NumPy raise.
@@ -93,8 +96,9 @@ def read_bytes(path: str | os.PathLike, max_bytes: int) -> bytes:
 
 
 def one_line(error: BaseException) -> str:
-    """The message of ``error`` as one line of at most 200 characters, or its class where it has none."""
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    """The message of ``error`` as one line of at most 400 characters, or its class where it has none."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 400 else text[:397] + "..."
 
 
 def _checked_members(archive: zipfile.ZipFile, max_bytes: int) -> dict[str, zipfile.ZipInfo]:

@@ -8,7 +8,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from toylab.cli.output import note, one_line
+from toylab.cli.output import note
+from toylab.safe_npz import one_line
 
 DONE, BAD_USAGE, DIVERGED, INTERRUPTED = 0, 2, 3, 130
 

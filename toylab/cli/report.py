@@ -1,7 +1,5 @@
 """``toylab report DIR``."""
 
-import os
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,8 +124,8 @@ def write_files(report: "Report", content: dict[str, Any], folder: Path) -> None
     Raises:
         OSError: the folder cannot be written.
     """
-    from toylab.atomic import atomic_write_json, atomic_write_text
-    from toylab.plots import save_png, sweep_figure
+    from toylab.atomic import atomic_write_bytes, atomic_write_json, atomic_write_text
+    from toylab.plots import png_bytes, sweep_figure
 
     check_writable(folder)
     atomic_write_text(folder / "report.csv", report.table.to_csv(index=False, lineterminator="\n"))
@@ -135,9 +133,7 @@ def write_files(report: "Report", content: dict[str, Any], folder: Path) -> None
     drawn = report.table.dropna(subset=["sw1"]).assign(series=lambda table: _series(table, report.shown))
     if drawn.empty:
         return
-    temporary = folder / f".report.png.{secrets.token_hex(4)}.writing"
-    save_png(sweep_figure(drawn), temporary)
-    os.replace(temporary, folder / "report.png")
+    atomic_write_bytes(folder / "report.png", png_bytes(sweep_figure(drawn)))
 
 
 def _series(table: "pd.DataFrame", shown: Sequence[str]) -> "list[str]":

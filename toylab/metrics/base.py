@@ -1,4 +1,4 @@
-"""What a metric is: a number from samples and a reference, with its direction, its unit and its largest n."""
+"""What a metric is: a number from samples and a reference, with its direction and its largest n."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -9,9 +9,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from toylab.registry import Registry
-
-# Beyond this a sample has diverged, and squares of float32 coordinates would overflow to a silent infinity.
-MAX_COORDINATE = 1e15
+from toylab.safe_npz import MAX_COORDINATE
 
 
 @runtime_checkable
