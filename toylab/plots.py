@@ -52,7 +52,7 @@ def history_figure(
     """One panel per column, one curve per history, log scale where all values are positive; floors dashed.
 
     Raises:
-        ValueError: no history, no column, or a column that a history has not.
+        ValueError: no history, no column, or a column that a history does not have.
     """
     if not histories:
         raise ValueError("no history to draw")

@@ -120,7 +120,7 @@ def is_finished(folder: Path, scoring: Scoring | None = None) -> bool:
 
 
 def _is_scored(path: Path, scoring: Scoring) -> bool:
-    """Whether the file holds these metrics with this n and so many keys; a damaged one is made anew."""
+    """Whether the file holds these metrics with this n and so many keys; a damaged one is written again."""
     from toylab.evaluation import default_n
 
     try:

@@ -101,7 +101,7 @@ class LiveTraining:
         return taken
 
     def forget_speed(self) -> None:
-        """Start the average speed anew: time spent compiling or paused is none of it."""
+        """Restart the average speed: time spent compiling or paused is none of it."""
         self._marks.clear()
 
     @property
@@ -117,7 +117,7 @@ class LiveTraining:
         return self._trainer.ensemble.sample(NUM_SHOWN, seed=SEED_NOISE)
 
     def histories(self) -> tuple[pd.DataFrame, ...]:
-        """One table per lane, bounded; made anew only where a row has come."""
+        """One table per lane, bounded; remade only when a row has arrived."""
         row = self.step // self._trainer.log_interval + (self.step == self._trainer.steps)
         if row != self._tables_row:
             self._tables = tuple(bin_means(self._trainer.history(lane)) for lane in range(2))

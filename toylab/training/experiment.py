@@ -128,7 +128,7 @@ def _build_method(config: RunConfig) -> AbstractMethod:
     """The method with those of the common pieces that it accepts.
 
     Raises:
-        ValueError: a setting of a piece that it does not accept, or an option that it has not.
+        ValueError: a setting of a piece that it does not accept, or an unknown option.
     """
     if unused := unused_settings(config):
         accepted = [
