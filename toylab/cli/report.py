@@ -62,7 +62,7 @@ def as_text(report: "Report") -> str:
     """The tables for a terminal."""
     from toylab.report import OTHER_STATUSES
 
-    counted = [name for name in OTHER_STATUSES[2:] if report.table[name].any()]
+    counted = [name for name in OTHER_STATUSES[2:] if sum(report.table[name])]
     counted = [*OTHER_STATUSES[:2], *counted]
     header = [*report.shown, "sw1", "95% interval", "floor", "n", "nfe", "seeds", "grad variance", *counted]
     rows = [

@@ -67,10 +67,10 @@ def _probe(num_batches: int):
     return compiled(gradients)
 
 
-def _summary(gradients: Gradients) -> dict[str, float]:
+def _summary(gradients: Float[np.ndarray, "k p"]) -> dict[str, float]:
     """Trace with its interval."""
     count, trace = len(gradients), float(covariance_trace(gradients))
-    mean = np.mean(gradients, axis=0, dtype=np.float64)
+    mean = np.asarray(np.mean(gradients, axis=0, dtype=np.float64))
     deviations = gradients - mean
     rng = np.random.default_rng(0)
     weights = rng.multinomial(count, np.full(count, 1 / count), size=NUM_BOOTSTRAP) / count
@@ -78,7 +78,7 @@ def _summary(gradients: Gradients) -> dict[str, float]:
     traces = _weighted_trace(weights, deviations @ deviations.T) * (count / (count - 1)) ** 2
     tail = 100 * (1 - CONFIDENCE) / 2
     low, high = np.percentile(traces, [tail, 100 - tail])
-    mean_squared = mean @ mean - trace / count
+    mean_squared = float(np.vdot(mean, mean)) - trace / count
     relative = trace / mean_squared if mean_squared > 0 else np.nan
     return {"trace": trace, "low": float(low), "high": float(high), "relative": float(relative)}
 

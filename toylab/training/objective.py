@@ -129,7 +129,7 @@ def observe(experiment: Experiment, state: TrainState, batch: Batch) -> Observat
     rows = jax.tree.map(lambda leaf: leaf[:count], batch.pairs)
     context = context_of(experiment, flat_net(experiment.net).bind(state.params), state, batch)
     cross, square = jax.vmap(lambda example: method.observe(example, context))(rows)
-    return Observations(rows.r, rows.t, cross, square)
+    return Observations(rows.r, rows.t, jnp.asarray(cross), jnp.asarray(square))
 
 
 def replica_gradients(experiment: Experiment, state: TrainState, keys: PRNGKey) -> Gradients:
