@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from toylab.data import datasets
+from toylab.header import SCHEMA
 from toylab.jobs.live import LiveTraining
 from toylab.runs import environment
 from toylab.ui.settings import dataset_names, read_config
@@ -26,7 +27,8 @@ def main() -> None:
     while not live.done:
         live.advance()
     content = {
-        "config": live.config.to_dict(),
+        "schema": SCHEMA,
+        "settings": live.config.to_dict(),
         "environment": environment(),
         "step": live.step,
         "data": rounded(live.data),

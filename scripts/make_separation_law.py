@@ -11,9 +11,10 @@ import math
 import time
 from pathlib import Path
 
+from toylab.atomic import atomic_write_bytes
 from toylab.diagnostics import separation_law
 from toylab.parallel import enable_compilation_cache
-from toylab.plots import save_png
+from toylab.plots import png_bytes
 from toylab.runs import environment
 
 FOLDER = Path(__file__).parents[1] / "results" / "separation_law"
@@ -39,7 +40,7 @@ def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     path = FOLDER / "separation_law.json"
     path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
-    save_png(law.figure(), FOLDER / "separation_law.png")
+    atomic_write_bytes(FOLDER / "separation_law.png", png_bytes(law.figure()))
     print(law.table.to_string(float_format="{:.4g}".format))
     print(f"{path}, {content['seconds']} s")
 

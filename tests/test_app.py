@@ -157,7 +157,12 @@ def test_start_change_beta_pause_step_resume_stop_save(app, tmp_path, monkeypatc
     import toylab as tl
 
     paths = saving.save(app.session_state["job"], tmp_path)
-    assert [tl.load(path).config.beta for path in paths] == [0.5, 0.0]
+    chosen, baseline = map(tl.load, paths)
+    assert (chosen.config.beta, baseline.config.beta) == (1.0, 0.0)
+    ((step, name, value),) = chosen.changes
+    assert (0 < step < before, name, value) == (True, "beta", 0.5)
+    assert baseline.changes == ()
+    assert "-changed-" in paths[0].name
 
 
 def test_divergence_is_one_line_and_can_be_retried(app):
@@ -204,6 +209,10 @@ def test_a_new_dataset_needs_no_edit_of_the_app(app):
         from toylab.ui import thumbnails
 
         thumbnails.style_sheet.cache_clear()
+
+
+def test_the_stored_run_is_one_of_the_default_settings():
+    assert first_run().config == settings.read_config({})
 
 
 def test_sentences_name_what_was_measured():

@@ -181,7 +181,7 @@ def test_scores_come_with_error_n_and_floor(call, folder):
     assert (code, err) == (0, "")
     assert json.loads(out) == {name: score.to_json() for name, score in expected.items()}
     table = call(*words)[1].splitlines()
-    assert table[0].split() == ["metric", "value", "stderr", "floor", "n"]
+    assert table[0].split() == ["metric", "value", "stderr", "floor", "n", "nfe"]
     assert len({len(line) for line in table}) == 1
     assert set(json.loads(call("evaluate", folder, "--metrics", "all", "--n", 30, "--json")[1])) == set(
         tl.available("metrics")
@@ -342,6 +342,16 @@ BAD = {
     "option without value": (["train", "--dataset-options", "std"], "key=value"),
     "broken json": (["train", "--dataset-options", '{"std": '], "JSON"),
     "unknown preset": (["train", "--preset", "slow"], "slow"),
+    "proxy without use": (["train", "--method", "flow_matching", "--proxy", "oracle"], "does not use proxy"),
+    "the same in a sweep": (
+        ["sweep", "--method", "flow_matching", "--proxy", "oracle", "--out", "{tmp}/s"],
+        "does not use proxy",
+    ),
+    "text as an option": (
+        ["train", "--coefficient", "linear", "--coefficient-options", "until=x"],
+        "'until'",
+    ),
+    "nan as an option": (["train", "--coefficient", "linear", "--coefficient-options", "end=NaN"], "end"),
     "beta nan": (["train", "--beta", "nan"], "beta must be finite"),
     "beta infinite": (["train", "--beta", "inf"], "beta must be finite"),
     "negative steps": (["train", "--steps", "-1"], "steps must lie in"),

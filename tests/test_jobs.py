@@ -155,7 +155,39 @@ def test_learning_rate_changes_both_lanes(manager):
     job = running(manager)
     job.set(learning_rate=1e-4)
     assert job.wait_for(lambda s: bool(s.events), 1.0)
-    assert [config.learning_rate for config in job._live._trainer.configs] == [1e-4, 1e-4]
+    assert [job._live._trainer.current(lane).learning_rate for lane in range(2)] == [1e-4, 1e-4]
+
+
+def test_a_steered_run_keeps_its_settings_and_its_changes(manager, tmp_path):
+    from toylab.training import load
+
+    job = running(manager)
+    job.set(beta=0.3)
+    assert job.wait_for(lambda s: bool(s.events), 1.0)
+    assert job.snapshot.config.beta == 0.3
+    job.stop()
+    assert reaches(job, JobState.STOPPED)
+    chosen, baseline = (load(run.save(tmp_path / name)) for run, name in zip(job.runs(), "ab", strict=True))
+    (event,) = job.snapshot.events
+    assert (chosen.config, baseline.config) == (CONFIG, CONFIG.replace(beta=0.0))
+    assert (chosen.changes, baseline.changes) == (((event.step, "beta", 0.3),), ())
+
+
+def test_a_job_that_cannot_be_held_fails_alone(manager, clock, monkeypatch):
+    """Holding asks the lanes for samples: an error of JAX there must not end the worker."""
+    first = running(manager, "a")
+    broken = type(first._live).samples
+
+    def samples(live):
+        if live is first._live:
+            raise RuntimeError("out of memory")
+        return broken(live)
+
+    second = manager.submit(CONFIG, "b")
+    monkeypatch.setattr(type(first._live), "samples", samples)
+    clock.now += TURN_SECONDS + 1
+    assert reaches(first, JobState.FAILED, 10.0)
+    assert second.wait_for(lambda s: s.step > 1, 10.0)
 
 
 def test_a_bad_live_value_is_refused_and_nothing_is_lost(manager):

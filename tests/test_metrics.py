@@ -58,7 +58,6 @@ def test_a_call_is_a_finite_float_and_repeats(name: str):
     assert type(value) is float
     assert math.isfinite(value)
     assert metric(x, y, MODES, 3) == value
-    assert 1 <= metric.default_n <= metric.max_n
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -329,6 +328,7 @@ def test_the_floor_draws_fresh_pairs_and_repeats_by_seed():
 def test_a_score_is_a_mean_its_error_and_the_floor():
     score = Score.of([1.0, 2.0, 3.0], n=50, floor=0.5)
     assert score == Score(2.0, 1 / math.sqrt(3), 50, 0.5, 3)
-    assert score.excess == 1.5
-    assert score.to_json() == {"value": 2.0, "stderr": 1 / math.sqrt(3), "n": 50, "floor": 0.5}
+    assert score.to_json() == {
+        "value": 2.0, "stderr": 1 / math.sqrt(3), "n": 50, "floor": 0.5, "num_keys": 3, "nfe": 1,
+    }  # fmt: skip
     assert json.loads(json.dumps(Score.of([1.0], 50, 0.5).to_json(), allow_nan=False))["stderr"] is None

@@ -13,6 +13,8 @@ import pytest
 
 import toylab as tl
 
+pytestmark = pytest.mark.slow
+
 SEEDS = (0, 1, 2)
 CLAIM = 0.54
 

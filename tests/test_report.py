@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 import scipy.stats
 
+import toylab as tl
 from toylab import runs
 from toylab.cli import main
-from toylab.config import SCHEMA, RunConfig
+from toylab.config import Change, RunConfig
 from toylab.data import dataset
 from toylab.metrics import sliced_wasserstein
 from toylab.plots import CHOSEN, DATA, history_figure, samples_figure, sweep_figure
@@ -19,19 +20,31 @@ from toylab.report import make_report
 BASE = RunConfig(dataset="two_gaussians", steps=40)
 
 
-def write(root, name, config, status="done", sw1=None, variances=(8.0, 4.0, 2.0), n=1000):
+def write(
+    root,
+    name,
+    config,
+    status="done",
+    sw1=None,
+    variances=(8.0, 4.0, 2.0),
+    n=1000,
+    nfe=1,
+    changes=(),
+    nonfinite=0,
+):
     """A run folder with a history, and scores.json where ``sw1`` is given."""
     rng = np.random.default_rng(0)
     path = runs.write_run(
         root / name,
-        config={"schema": SCHEMA, "settings": config.to_dict(), "status": status, "step": 40},
+        header=runs.Header(config.to_dict(), status, 40, changes, nfe, nonfinite),
         history=pd.DataFrame({"grad_variance": variances}, index=[10, 20, 40]),
         generated=rng.normal(size=(200, 2)),
         reference=dataset("two_gaussians").sample(300, seed=1),
         environment={},
     )
     if sw1 is not None:
-        score = {"value": sw1, "stderr": None, "n": n, "floor": 0.01}
+        value = sw1 if math.isfinite(sw1) else None
+        score = {"value": value, "stderr": None, "n": n, "floor": 0.01, "num_keys": 1, "nfe": nfe}
         (path / "scores.json").write_text(json.dumps({"sliced_w1": score}))
     return path
 
@@ -95,6 +108,48 @@ def test_without_scores_the_samples_are_measured(tmp_path):
     assert math.isnan(row["low"])
 
 
+def test_other_scores_of_a_sweep_leave_the_samples_to_be_measured(tmp_path):
+    path = write(tmp_path, "run", BASE)
+    (path / "scores.json").write_text(json.dumps({"energy_distance": {"value": 1.0}}))
+    (row,) = make_report(tmp_path).runs.to_dict("records")
+    assert row["source"] == "samples.npz"
+    assert row["status"] == "done"
+
+
+def test_changed_runs_stand_apart_and_are_in_no_mean(folder, capsys):
+    expected = make_report(folder).table[["sw1", "low", "high", "seeds"]]
+    write(folder, "steered", BASE.replace(beta=0.5, seed=9), sw1=77.0, changes=(Change(20, "beta", 1.0),))
+    report = make_report(folder)
+    pd.testing.assert_frame_equal(report.table[["sw1", "low", "high", "seeds"]], expected)
+    assert report.table.set_index("beta")["changed"].to_dict() == {0.0: 0, 0.5: 1}
+    assert set(report.differences["seeds"]) == {3}
+    (row,) = report.runs[report.runs["status"] == "changed"].to_dict("records")
+    assert (row["path"], row["sw1"], row["beta"]) == ("steered", 77.0, 0.5)
+    assert main(["report", str(folder)]) == 0
+    text = capsys.readouterr().out
+    assert "changed while training, in no mean" in text
+    assert "beta=1 at step 20" in text
+
+
+def test_survivors_are_never_scored(folder):
+    expected = make_report(folder).table[["sw1", "low", "high", "seeds"]]
+    write(folder, "lost in scores", BASE.replace(beta=0.5, seed=8), sw1=math.nan)
+    write(folder, "lost in samples", BASE.replace(beta=0.5, seed=9), nonfinite=3)
+    report = make_report(folder)
+    pd.testing.assert_frame_equal(report.table[["sw1", "low", "high", "seeds"]], expected)
+    assert report.table.set_index("beta")["unscored"].to_dict() == {0.0: 0, 0.5: 2}
+    assert report.runs[report.runs["status"] == "unscored"]["sw1"].isna().all()
+
+
+def test_scores_of_another_nfe_are_not_averaged(folder):
+    write(folder, "vanilla/9", BASE.replace(beta=0.0, seed=9), sw1=5.0, nfe=32)
+    table = make_report(folder).table
+    assert table[table.beta == 0.0].sort_values("nfe")[["nfe", "seeds"]].to_numpy().tolist() == [
+        [1, 3],
+        [32, 1],
+    ]
+
+
 def test_files_and_json_hold_the_tables(folder, capsys):
     assert main(["report", str(folder), "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
@@ -140,6 +195,10 @@ def test_samples_lie_over_data_on_one_frame():
     np.testing.assert_allclose(figure.axes[0].collections[1].get_offsets(), data + 1)
     with pytest.raises(ValueError, match="dim >= 2"):
         samples_figure({"a": np.zeros((3, 1))})
+
+
+def test_plots_are_part_of_the_library():
+    assert tl.plots.sweep_figure is sweep_figure
 
 
 def test_histories_are_curves_over_steps():

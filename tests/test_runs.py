@@ -20,6 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toylab import atomic, runs
+from toylab.config import Change
+from toylab.header import Header
 from toylab.runs import RunFolderError, is_run, list_runs, read_run, write_run
 from toylab.safe_npz import read_array, read_arrays
 
@@ -43,7 +45,7 @@ def checkpoint(folder: Path) -> None:
 
 def write(path: Path, **changes: Any) -> Path:
     content = {
-        "config": CONFIG,
+        "header": Header(CONFIG),
         "history": history(),
         "generated": points(1),
         "reference": points(2, 30),
@@ -60,7 +62,7 @@ def leftovers(folder: Path) -> list[str]:
 def test_what_is_written_comes_back(tmp_path: Path):
     path = write(tmp_path / "deep" / "run.1")
     run = read_run(path)
-    assert run.config == CONFIG
+    assert run.header.settings == CONFIG
     assert run.environment == ENVIRONMENT
     pd.testing.assert_frame_equal(run.history, history(), check_exact=True)
     np.testing.assert_array_equal(run.generated, points(1), strict=True)
@@ -75,8 +77,38 @@ def test_what_is_written_comes_back(tmp_path: Path):
         "samples.npz",
     ]
     header = json.loads((path / "config.json").read_text())
-    assert header == {"schema": 1, "settings": CONFIG, "versions": {"numpy": "2.0"}, "git": None}
+    assert header == {
+        "schema": 2,
+        "settings": CONFIG,
+        "status": "done",
+        "step": 0,
+        "changes": [],
+        "samples": {"nfe": 1, "nonfinite": 0},
+        "versions": {"numpy": "2.0"},
+        "git": None,
+    }
     assert leftovers(path.parent) == []
+
+
+def test_the_header_comes_back(tmp_path: Path):
+    header = Header(CONFIG, "diverged", 7, (Change(3, "beta", 0.25), Change(3, "learning_rate", 1e-4)), 32, 5)
+    assert read_run(write(tmp_path / "run", header=header)).header == header
+    empty = read_run(write(tmp_path / "run", header=header, generated=np.zeros((0, 2))))
+    assert empty.generated.shape == (0, 2)
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_a_folder_of_version_1_is_read_and_written_anew(tmp_path: Path, nested: bool):
+    """Version 1, as released runs have it: settings inside settings, or alone."""
+    path = write(tmp_path / "run")
+    inner = {"schema": 1, "settings": CONFIG, "status": "diverged", "step": 12} if nested else CONFIG
+    (path / "config.json").write_text(
+        json.dumps({"schema": 1, "settings": inner, "versions": {}, "git": None})
+    )
+    header = read_run(path).header
+    assert header == (Header(CONFIG, "diverged", 12) if nested else Header(CONFIG))
+    write(path)
+    assert json.loads((path / "config.json").read_text())["schema"] == 2
 
 
 def test_float32_columns_keep_their_value(tmp_path: Path):
@@ -93,9 +125,9 @@ def test_an_empty_history_and_no_checkpoint(tmp_path: Path):
 
 def test_a_run_is_replaced_whole(tmp_path: Path):
     path = write(tmp_path / "run")
-    write(path, config={"beta": 1.0}, write_checkpoint=None)
+    write(path, header=Header({"beta": 1.0}), write_checkpoint=None)
     run = read_run(path)
-    assert run.config == {"beta": 1.0}
+    assert run.header.settings == {"beta": 1.0}
     assert run.checkpoint is None
     assert leftovers(tmp_path) == []
 
@@ -118,9 +150,9 @@ def test_a_folder_that_is_not_a_run_is_never_replaced(tmp_path: Path):
 def test_a_link_to_a_run_is_written_through(tmp_path: Path):
     path = write(tmp_path / "run")
     (tmp_path / "latest").symlink_to(path, target_is_directory=True)
-    write(tmp_path / "latest", config={"beta": 1.0})
+    write(tmp_path / "latest", header=Header({"beta": 1.0}))
     assert (tmp_path / "latest").is_symlink()
-    assert read_run(path).config == {"beta": 1.0}
+    assert read_run(path).header.settings == {"beta": 1.0}
 
 
 @pytest.mark.parametrize(
@@ -134,7 +166,7 @@ def test_a_link_to_a_run_is_written_through(tmp_path: Path):
         ({"history": history().rename(index={0: -1})}, "not a whole number"),
         ({"history": history().assign(note="text")}, "'note' is not numeric"),
         ({"history": history().rename(columns={"loss": "step"})}, "distinct names"),
-        ({"config": {"beta": float("nan")}}, "config.json: Out of range float"),
+        ({"header": Header({"beta": float("nan")})}, "config.json: Out of range float"),
         ({"environment": {"path": Path()}}, "environment.json: Object of type"),
         ({"write_checkpoint": lambda folder: None}, "made no folder"),
     ],
@@ -145,7 +177,7 @@ def test_content_that_could_not_be_read_is_not_written(tmp_path: Path, changes: 
         write(path, **changes)
     assert "\n" not in str(info.value)
     assert ".writing" not in str(info.value)
-    assert read_run(path).config == CONFIG
+    assert read_run(path).header.settings == CONFIG
     assert leftovers(tmp_path) == []
 
 
@@ -168,8 +200,8 @@ def test_an_exception_at_any_stage_keeps_the_old_run(
     if stage != "checkpoint":
         monkeypatch.setattr(runs, stage, crash)
     with pytest.raises(Crash):
-        write(path, config={"beta": 1.0}, write_checkpoint=crash)
-    assert read_run(path).config == CONFIG
+        write(path, header=Header({"beta": 1.0}), write_checkpoint=crash)
+    assert read_run(path).header.settings == CONFIG
     assert leftovers(tmp_path) == []
 
 
@@ -185,14 +217,14 @@ def test_a_rename_that_fails_keeps_the_old_run(tmp_path: Path, failing: set, mon
 
     monkeypatch.setattr(os, "rename", fail)
     with pytest.raises(OSError, match="disk full"):
-        write(path, config={"beta": 1.0})
+        write(path, header=Header({"beta": 1.0}))
     monkeypatch.undo()
-    assert read_run(path).config == CONFIG
+    assert read_run(path).header.settings == CONFIG
     assert list_runs(tmp_path) == [path]
     assert path.exists() == (failing != {2, 3})
     # And the next write goes on from there.
-    write(path, config={"beta": 2.0})
-    assert read_run(path).config == {"beta": 2.0}
+    write(path, header=Header({"beta": 2.0}))
+    assert read_run(path).header.settings == {"beta": 2.0}
     assert leftovers(tmp_path) == []
 
 
@@ -205,6 +237,8 @@ import os, shutil, signal, sys
 from pathlib import Path
 import pandas as pd
 from toylab import atomic, runs
+from toylab.config import Change
+from toylab.header import Header
 calls, rename = [], os.rename
 def kill(*args):
     calls.append(args)
@@ -214,16 +248,16 @@ def kill(*args):
 os.rename = kill
 atomic._delete_aside = lambda path: kill(path, path)
 old = runs.read_run(Path(sys.argv[1]))
-runs.write_run(old.path, config={{"beta": 9}}, history=old.history, generated=old.generated,
+runs.write_run(old.path, header=runs.Header({{"beta": 9}}), history=old.history, generated=old.generated,
                reference=old.reference, environment={{}})
 """
     done = subprocess.run([sys.executable, "-c", script, str(path)], check=False, capture_output=True)
     assert done.returncode == -9, done.stderr.decode()
-    assert read_run(path).config == (CONFIG if call < 3 else {"beta": 9})
+    assert read_run(path).header.settings == (CONFIG if call < 3 else {"beta": 9})
     assert is_run(path)
     assert list_runs(tmp_path) == [path]
-    write(path, config={"beta": 2.0})
-    assert read_run(path).config == {"beta": 2.0}
+    write(path, header=Header({"beta": 2.0}))
+    assert read_run(path).header.settings == {"beta": 2.0}
     assert not [name for name in leftovers(tmp_path) if name.endswith(atomic.ASIDE)]
 
 
@@ -239,14 +273,14 @@ def test_a_read_that_meets_a_replacement_starts_again(
 
     def meet(file: Path):
         monkeypatch.undo()
-        write(path, config={"beta": 7.0}, history=table)
+        write(path, header=Header({"beta": 7.0}), history=table)
         if broken:
             raise FileNotFoundError("no such file")
         return read(path / file.name)
 
     monkeypatch.setattr(runs, "_read_history", meet)
     run = read_run(path)
-    assert run.config == {"beta": 7.0}
+    assert run.header.settings == {"beta": 7.0}
     assert run.history["loss"][0] == 7
 
 
@@ -256,7 +290,11 @@ def test_a_reader_never_sees_a_part_while_a_writer_replaces(tmp_path: Path):
     def write_number(k: int) -> None:
         table = pd.DataFrame({"k": [float(k)]}, pd.Index([0], name="step"))
         write(
-            path, config={"k": k}, history=table, generated=np.full((4, 2), float(k)), write_checkpoint=None
+            path,
+            header=Header({"k": k}),
+            history=table,
+            generated=np.full((4, 2), float(k)),
+            write_checkpoint=None,
         )
 
     write_number(0)
@@ -264,9 +302,9 @@ def test_a_reader_never_sees_a_part_while_a_writer_replaces(tmp_path: Path):
     writer.start()
     while writer.is_alive():
         run = read_run(path)
-        assert run.config["k"] == run.history["k"][0] == run.generated[0, 0]
+        assert run.header.settings["k"] == run.history["k"][0] == run.generated[0, 0]
     writer.join()
-    assert read_run(path).config == {"k": 19}
+    assert read_run(path).header.settings == {"k": 19}
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -345,7 +383,9 @@ DAMAGED_SAMPLES = {
     "complex": (npz(generated=points(1) + 1j, reference=points(2)), f"{OTHER} has dtype complex64"),
     "whole numbers": (npz(generated=np.ones((2, 2), int), reference=points(2)), f"{OTHER} has dtype int64"),
     "one axis": (npz(generated=np.zeros(4), reference=points(2)), f"{OTHER} has shape (4,)"),
-    "no rows": (npz(generated=np.zeros((0, 2)), reference=points(2)), f"{OTHER} has shape (0, 2)"),
+    "no rows": (npz(generated=np.zeros((0, 2)), reference=points(2)), "has no samples"),
+    "no reference rows": (npz(generated=points(1), reference=np.zeros((0, 2))), "'reference' has no rows"),
+    "no columns": (npz(generated=np.zeros((2, 0)), reference=points(2)), f"{OTHER} has shape (2, 0)"),
     "nan": (
         npz(generated=np.array([[0.0, np.nan]]), reference=points(2)),
         f"{OTHER} has values that are NaN",
@@ -397,6 +437,10 @@ def test_a_damaged_history_is_named(tmp_path: Path, name: str):
     refused(write(tmp_path / "run"), "history.csv", *DAMAGED_HISTORIES[name])
 
 
+def header_with(**changes: Any) -> bytes:
+    return json.dumps(Header(CONFIG).to_json() | changes).encode()
+
+
 @pytest.mark.parametrize(
     ("data", "said"),
     [
@@ -407,9 +451,17 @@ def test_a_damaged_history_is_named(tmp_path: Path, name: str):
         (b"[" * 100_000, "recursion"),
         (b"\xff\xfe\x00", "decode"),
         (b" " * (4 * 2**20 + 1), "larger than 4194304"),
-        (b"{}", "schema None is unknown; known: 1"),
+        (b"{}", "schema None is unknown; known: 1, 2"),
         (b'{"schema": 99, "settings": {}}', "schema 99 is unknown"),
         (b'{"schema": 1, "settings": []}', "no settings"),
+        (b'{"schema": 2, "settings": []}', "no settings"),
+        (header_with(status="fine"), "status must be one of done, diverged, unfinished, got 'fine'"),
+        (header_with(step=-1), "step must be a whole number >= 0, got -1"),
+        (header_with(changes=[[1, "beta"]]), "a change must be [step, name, value]"),
+        (header_with(changes=[[1, "beta", "much"]]), "the changed value of 'beta' must be a number"),
+        (header_with(changes=[[0.5, "beta", 1]]), "the step of a change must be a whole number"),
+        (header_with(samples=None), "has no samples"),
+        (header_with(samples={"nfe": 1}), "nonfinite must be a whole number"),
     ],
 )
 def test_a_damaged_config_is_named(tmp_path: Path, data: bytes, said: str):

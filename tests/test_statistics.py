@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from toylab.statistics import bootstrap_interval, mean_interval, paired_difference
+from toylab.statistics import mean_interval, paired_difference
 
 
 def test_mean_interval_is_students():
@@ -50,20 +50,10 @@ def test_no_common_seed_is_no_difference():
     assert paired_difference({0: 1.0}, {1: 2.0}) is None
 
 
-def test_bootstrap_interval_is_scipys():
-    values = np.random.default_rng(2).exponential(size=30)
-    interval = bootstrap_interval(values, np.median, num_resamples=999, seed=5)
-    expected = scipy.stats.bootstrap((values,), np.median, n_resamples=999, rng=np.random.default_rng(5))
-    assert interval.mean == np.median(values)
-    assert (interval.low, interval.high) == tuple(expected.confidence_interval)
-    assert bootstrap_interval([2.0, 2.0, 2.0])[:3] == (2.0, 2.0, 2.0)
-
-
 @pytest.mark.parametrize(
     ("values", "level", "message"),
     [([], 0.95, "at least one"), ([1.0, math.nan], 0.95, "finite"), ([1.0, 2.0], 1.0, "level")],
 )
 def test_bad_values_are_refused(values, level, message):
-    for interval in (mean_interval, lambda values, level: bootstrap_interval(values, level=level)):
-        with pytest.raises(ValueError, match=message):
-            interval(values, level)
+    with pytest.raises(ValueError, match=message):
+        mean_interval(values, level)

@@ -11,7 +11,7 @@ import toylab as tl
 from toylab import sweep
 from toylab.cli import main
 from toylab.config import FIELDS, RunConfig
-from toylab.sweep import Scoring, cell_name, equal_chunks, is_finished, plan, run_sweep, shard
+from toylab.sweep import Scoring, cell_name, equal_chunks, is_finished, plan, run_sweep, shard, where_used
 
 TINY = {"steps": [20], "batch_size": [16], "width": [8], "depth": [1], "embed_dim": [4], "eval_samples": [64]}
 SCORING = Scoring(n=64)
@@ -128,7 +128,7 @@ def test_only_missing_cells_are_trained_and_come_out_the_same(finished, tmp_path
     shutil.rmtree(out / cells[1].name)
     shutil.rmtree(out / cells[2].name)
     (out / cells[3].name / "scores.json").unlink()
-    assert [is_finished(out / cell.name) for cell in cells] == [True, False, False, False]
+    assert [is_finished(out / cell.name, SCORING) for cell in cells] == [True, False, False, False]
     seen = trained_cells(monkeypatch)
     assert run_sweep(cells, out, SCORING, progress=False) == (1, 3, 4)
     assert seen == [cells[1].config, cells[2].config]
@@ -157,12 +157,60 @@ def test_a_diverged_cell_is_finished_and_counted(tmp_path, capsys):
         "64",
     ]
     tiny = ["--steps", "60", "--batch-size", "16", "--width", "8", "--embed-dim", "8", "--eval-samples", "0"]
-    assert main(["sweep", *tiny, *words]) == 0
-    facts = json.loads(capsys.readouterr().out)
+    assert main(["sweep", *tiny, *words]) == 3
+    printed = capsys.readouterr()
+    facts = json.loads(printed.out)
     assert (facts["trained"], facts["diverged"]) == (1, 1)
+    assert "1 of 1 cells diverged" in printed.err
     assert not (tmp_path / facts["cells"][0] / "scores.json").exists()
-    assert main(["sweep", *tiny, *words]) == 0
+    assert main(["sweep", *tiny, *words]) == 3
     assert json.loads(capsys.readouterr().out)["skipped"] == 1
+
+
+@pytest.mark.parametrize(
+    "scoring",
+    [Scoring(n=32), Scoring(n=64, num_keys=3), Scoring(("sliced_w1", "energy_distance"), n=64)],
+    ids=str,
+)
+def test_a_cell_scored_otherwise_is_scored_again_and_not_trained(finished, tmp_path, monkeypatch, scoring):
+    cells, original = finished
+    out = tmp_path / "copy"
+    shutil.copytree(original, out)
+    seen = trained_cells(monkeypatch)
+    assert run_sweep(cells[:1], out, scoring, progress=False) == (0, 1, 1)
+    assert seen == []
+    scores = json.loads((out / cells[0].name / "scores.json").read_text())
+    assert sorted(scores) == sorted(scoring.names)
+    assert {(score["n"], score["num_keys"]) for score in scores.values()} == {(scoring.n, scoring.num_keys)}
+    assert is_finished(out / cells[0].name, scoring)
+
+
+def test_a_cell_whose_samples_are_not_finite_gets_a_null_score(finished, tmp_path, monkeypatch):
+    cells, original = finished
+    out = tmp_path / "copy"
+    shutil.copytree(original, out)
+    (out / cells[0].name / "scores.json").unlink()
+    sample = tl.Run.sample
+
+    def with_one_lost(self, *arguments, **options):
+        points = sample(self, *arguments, **options)
+        points = points.copy()
+        points[3] = np.inf
+        return points
+
+    monkeypatch.setattr(tl.Run, "sample", with_one_lost)
+    assert run_sweep(cells, out, SCORING, progress=False) == (3, 1, 4)
+    score = json.loads((out / cells[0].name / "scores.json").read_text())["sliced_w1"]
+    assert (score["value"], score["n"]) == (None, 64)
+    assert score["floor"] > 0
+    assert is_finished(out / cells[0].name, SCORING)
+
+
+def test_of_several_methods_each_takes_the_settings_it_uses(tmp_path):
+    cells = where_used(plan({"method": ["meanflow", "flow_matching"], "proxy": ["ema", "oracle"]}))
+    settings = [(cell.config.method, cell.config.proxy) for cell in cells]
+    assert settings == [("meanflow", "ema"), ("meanflow", "oracle"), ("flow_matching", "ema")]
+    assert all(cell.name == cell_name(cell.config) for cell in cells)
 
 
 def test_shards_of_the_command_line_share_a_folder(finished, capsys, monkeypatch):

@@ -8,15 +8,18 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 
 import toylab as tl
 from toylab import parallel
+from toylab.runs import read_run
 from toylab.training import Trainer
 from toylab.training.ensemble import Ensemble
 from toylab.training.experiment import build_experiment
 from toylab.training.objective import draw_batch, loss_and_gradient, replica_gradients
 from toylab.training.state import init_state, lane_keys
-from toylab.training.step import train_step
+from toylab.training.step import BLOWN_UP, train_step
+from toylab.training.trainer import SEED_NOISE
 
 TINY = tl.RunConfig(steps=60, batch_size=32, width=16, depth=2, embed_dim=8, log_every=20, eval_samples=64)
 
@@ -189,6 +192,140 @@ def test_resume_is_bit_identical(tmp_path):
         tl.train(config.replace(beta=0.1), resume=loaded, progress=False)
 
 
+def test_changes_are_saved_and_replayed_on_resuming(tmp_path):
+    config = TINY.replace(beta=0.0)
+
+    def steer(trainer):
+        trainer.advance(20)
+        trainer.set(0, beta=0.5)
+        trainer.set(0, beta=1.0)  # at the same step: the last one acts
+        trainer.set(0, learning_rate=config.learning_rate)  # no change
+
+    whole, half = Trainer([config]), Trainer([config])
+    for trainer in (whole, half):
+        steer(trainer)
+    while not whole.done:
+        whole.advance(20)
+    half.advance(13)
+    run = tl.Run(config, half.ensemble.states()[0], half.history(0), changes=half.changes[0])
+    run.save(tmp_path / "half")
+    written = json.loads((tmp_path / "half" / "config.json").read_text())
+    assert written["settings"]["beta"] == 0.0
+    assert written["changes"] == [[20, "beta", 1.0]]
+    loaded = tl.load(tmp_path / "half")
+    assert loaded.config == config
+    assert loaded.changes == ((20, "beta", 1.0),)
+    assert float(loaded.experiment.coefficient.beta) == 1.0
+    resumed = tl.train(config, resume=loaded, progress=False)
+    assert resumed.changes == loaded.changes
+    assert resumed.history["beta"].tolist() == [0.0, 1.0, 1.0]
+    np.testing.assert_array_equal(params_of(resumed), np.asarray(whole.ensemble.states()[0].params))
+
+
+def test_a_change_taken_back_is_none_and_a_bad_one_is_refused():
+    trainer = Trainer([TINY])
+    trainer.advance(20)
+    trainer.set(0, beta=1.0)
+    trainer.set(0, beta=TINY.beta)
+    assert trainer.changes == [()]
+    for changes in ({"beta": 1e9}, {"width": 32}):
+        with pytest.raises(ValueError, match="beta"):
+            trainer.set(0, **changes)
+    assert trainer.current(0) == TINY
+
+
+def test_advancing_after_the_end_records_nothing():
+    trainer = Trainer([TINY])
+    while not trainer.done:
+        trainer.advance(100)
+    before = trainer.history(0)
+    assert trainer.advance(5) == 0
+    pd.testing.assert_frame_equal(trainer.history(0), before)
+
+
+@pytest.mark.parametrize("name", ["two_moons", "checkerboard", "two_gaussians"])
+def test_the_zero_nets_loss_is_its_expectation(name):
+    experiment = build_experiment(TINY.replace(dataset=name, batch_size=4096, p_equal=0.0))
+    pairs = draw_batch(experiment, jax.random.key(0)).pairs
+    losses = np.sum(np.asarray(pairs.eps - pairs.x0) ** 2, axis=1)
+    stderr = np.std(losses) / np.sqrt(len(losses))
+    assert abs(losses.mean() - experiment.zero_loss) < 4 * stderr
+
+
+@pytest.mark.parametrize(("factor", "diverged"), [(0.5, False), (2.0, True)])
+def test_a_loss_far_above_that_of_the_zero_net_is_divergence(factor, diverged):
+    experiment = build_experiment(TINY.replace(p_equal=1.0))
+    state = init_state(experiment)
+    # A net that says a constant c has the loss zero_loss + |c|^2 (data and noise are centred).
+    size = np.sqrt(factor * BLOWN_UP * experiment.zero_loss / 2)
+    params = state.params.at[-2:].set(size)
+    after = train_step(experiment, state._replace(params=params), jax.random.key(0))
+    assert (int(after.diverged_at) == 0) is diverged
+    assert np.array_equal(after.params, params) is diverged
+
+
+@pytest.mark.parametrize("status", ["done", "diverged"])
+@pytest.mark.parametrize("lost", [7, 4096])
+def test_samples_that_are_not_finite_are_counted_not_hidden(tmp_path, monkeypatch, status, lost):
+    trained = tl.train(TINY, progress=False)
+    state = trained.state
+    if status == "diverged":
+        state = state._replace(diverged_at=np.asarray(5, np.int32))
+    run = tl.Run(TINY, state, trained.history)
+    points = trained.sample(4096).copy()
+    points[:lost] = np.inf
+    monkeypatch.setattr(tl.Run, "sample", lambda *_, **__: points)
+    folder = read_run(run.save(tmp_path / "run"))
+    assert (folder.header.status, folder.header.nonfinite) == (status, lost)
+    assert len(folder.generated) == (4096 - lost if status == "diverged" else 0)
+    assert tl.load(tmp_path / "run").status == status
+
+
+def test_training_is_in_float32_whatever_the_caller_computes_in(tmp_path):
+    config = TINY.replace(steps=40, coefficient="linear")
+    plain = tl.train(config, progress=False)
+    with jax.enable_x64(True):
+        run = tl.train(config, path=tmp_path / "run", progress=False)
+        samples = run.sample(64, nfe=2, seed=3)
+        loaded = tl.load(tmp_path / "run")
+        variance = tl.diagnostics.gradient_variance(loaded, num_batches=4)
+        data = run.dataset.sample(32, seed=1)
+        trainer = Trainer([config])
+        trainer.set(0, beta=0.1)
+    jax.tree.map(
+        lambda one, other: np.testing.assert_array_equal(one, other, strict=True), run.state, plain.state
+    )
+    pd.testing.assert_frame_equal(run.history, plain.history)
+    np.testing.assert_array_equal(samples, plain.sample(64, nfe=2, seed=3), strict=True)
+    np.testing.assert_array_equal(loaded.sample(64, nfe=2, seed=3), samples)
+    pd.testing.assert_frame_equal(variance, tl.diagnostics.gradient_variance(plain, num_batches=4))
+    np.testing.assert_array_equal(data, plain.dataset.sample(32, seed=1), strict=True)
+
+
+def test_methods_without_pairs_train_on_single_times():
+    """Flow matching on uniform times: the larger of two draws would be biased towards noise."""
+    batch = draw_batch(
+        build_experiment(TINY.replace(method="flow_matching", batch_size=4096)), jax.random.key(0)
+    )
+    assert batch.pairs.t.size == 0
+    assert scipy.stats.kstest(np.asarray(batch.equal.t), "uniform").pvalue > 1e-3
+    np.testing.assert_array_equal(batch.equal.r, batch.equal.t)
+
+
+def test_flow_matching_is_scored_by_its_ode_solver(tmp_path):
+    config = TINY.replace(method="flow_matching")
+    run = tl.train(config, path=tmp_path / "run", progress=False)
+    folder = read_run(tmp_path / "run")
+    assert folder.header.nfe == 32
+    np.testing.assert_array_equal(folder.generated, run.sample(4096, nfe=32, seed=0))
+    reference = Trainer([config]).reference(0)
+    expected = reference.distance(run.sample(64, nfe=32, seed=SEED_NOISE))
+    assert run.history["sw1"].iloc[-1] == pytest.approx(expected, rel=1e-5)
+    score = tl.evaluate(run, ["sliced_w1"], n=128)["sliced_w1"]
+    assert score == tl.evaluate(run, ["sliced_w1"], n=128, nfe=32)["sliced_w1"]
+    assert score.nfe == 32
+
+
 def test_save_and_load_round_trip(tmp_path):
     run = tl.train(TINY, path=tmp_path / "run", progress=False)
     loaded = tl.load(tmp_path / "run")
@@ -285,7 +422,7 @@ def test_bootstrap_interval_covers():
     covered = 0
     for _ in range(200):
         gradients = rng.normal(size=(64, 10)) * scales
-        summary = _summary(gradients @ gradients.T)
+        summary = _summary(gradients)
         covered += summary["low"] <= np.sum(scales**2) <= summary["high"]
     assert 175 <= covered <= 200
 
@@ -299,6 +436,21 @@ def test_bootstrap_interval_covers():
         ({"method_options": {"x": 1}}, "unknown option 'x' of method 'meanflow'"),
         ({"dataset_options": {"radius": "wide"}}, "radius|dataset"),
         ({"coefficient_options": {"until": 3}}, "until"),
+        (
+            {"coefficient": "linear", "coefficient_options": {"until": "x"}},
+            "'until' of coefficient 'linear' must be",
+        ),
+        ({"coefficient_options": {"beta": 0.1}}, "that is the setting beta"),
+        (
+            {"coefficient": "linear", "coefficient_options": {"end": float("nan")}},
+            "coefficient_options: end must",
+        ),
+        (
+            {"method": "flow_matching", "proxy": "oracle"},
+            "'flow_matching' does not use proxy; it takes target",
+        ),
+        ({"method": "flow_matching", "anchor_weight": 0.5}, "does not use anchor_weight"),
+        ({"method": "flow_matching", "proxy_options": {"x": 1}}, "does not use proxy_options"),
     ],
 )
 def test_bad_names_and_options_are_named(changes, message):

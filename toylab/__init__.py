@@ -12,7 +12,7 @@ from toylab.config import RunConfig
 from toylab.version import __version__
 
 if TYPE_CHECKING:
-    from toylab import diagnostics, metrics
+    from toylab import diagnostics, metrics, plots
     from toylab.catalogue import available
     from toylab.data import dataset
     from toylab.evaluation import evaluate
@@ -33,6 +33,7 @@ __all__ = [
     "load",
     "metrics",
     "oracle",
+    "plots",
     "preset",
     "train",
     "train_many",
@@ -52,13 +53,13 @@ _HOMES = {
     "train": "toylab.training",
     "train_many": "toylab.training",
 }
-_PACKAGES = ("diagnostics", "metrics")
+_MODULES = ("diagnostics", "metrics", "plots")
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
-    if name in _PACKAGES:
+    if name in _MODULES:
         return importlib.import_module(f"toylab.{name}")
     raise AttributeError(f"module 'toylab' has no attribute {name!r}")
 

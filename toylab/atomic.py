@@ -14,19 +14,30 @@ WRITING, ASIDE = ".writing", ".aside"
 
 
 def atomic_write_text(path: str | os.PathLike, text: str) -> None:
-    """Write ``text`` (UTF-8) to ``path``: readers see the old file or the new one, never a part.
+    """Write ``text`` (UTF-8) to ``path``, as ``atomic_write_bytes`` does."""
+    atomic_write_bytes(path, text.encode())
+
+
+def atomic_write_bytes(path: str | os.PathLike, content: bytes) -> None:
+    """Write ``content`` to ``path``: readers see the old file or the new one, never a part.
 
     Raises:
-        OSError: the file cannot be written; the old one is untouched.
+        OSError: the file cannot be written; the old one is untouched; the error names the file.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{WRITING}")
     try:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-        fsync(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        try:
+            temporary.write_bytes(content)
+            fsync(temporary)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        # Not the temporary file, which nobody knows.
+        raise OSError(error.errno, os.strerror(error.errno or 0), str(path)) from None
     fsync(path.parent)
 
 
@@ -34,7 +45,7 @@ def atomic_write_json(path: str | os.PathLike, value: Any) -> None:
     """Write ``value`` as JSON to ``path``, as ``atomic_write_text`` does.
 
     Raises:
-        ValueError: ``value`` holds NaN or infinity, which JSON has not.
+        ValueError: ``value`` holds NaN or infinity, which JSON does not know.
         TypeError: ``value`` holds something that is not JSON.
         OSError: the file cannot be written; the old one is untouched.
     """

@@ -20,8 +20,10 @@ from toylab.coefficients import coefficients
 from toylab.config import RunConfig
 from toylab.methods import methods
 from toylab.proxies import proxies
+from toylab.safe_npz import read_bytes
 from toylab.statistics import Interval, mean_interval, relative_difference
-from toylab.sweep import SCORES, Cell, cell_name
+from toylab.sweep import MAX_SCORES_BYTES, SCORES, Cell, cell_name
+from toylab.training.experiment import without_unused_settings
 
 PROTOCOLS = ("matched", "weighting", "published")
 """What of a method's published settings is used: only what the method is; its weighting as well; all of them."""
@@ -94,7 +96,7 @@ def plan(
     planned = []
     for dataset in datasets:
         for entrant in entrants:
-            config = base.replace(dataset=dataset, **entrant.settings)
+            config = without_unused_settings(base.replace(dataset=dataset, **entrant.settings))
             config = config.replace(steps=steps_within(config, budget))
             for seed in seeds:
                 seeded = config.replace(seed=seed)
@@ -187,10 +189,12 @@ def _read(folder: Path) -> dict[str, Any]:
     if not runs.is_run(folder):
         return {"status": "missing"}
     read = runs.read_run(folder)
-    status = read.config.get("status", read.config.get("settings", {}).get("status"))
+    status = read.header.status
     if status != "done" or not (folder / SCORES).is_file():
         return {"status": "diverged" if status == "diverged" else "unfinished"}
-    score = json.loads((folder / SCORES).read_text())["sliced_w1"]
+    score = json.loads(read_bytes(folder / SCORES, MAX_SCORES_BYTES))["sliced_w1"]
+    if score["value"] is None:  # finished, but its samples ran to infinity
+        return {"status": "diverged"}
     variance = read.history["grad_variance"].to_numpy()
     late = variance[len(variance) // 2 :]
     late = late[np.isfinite(late)]

@@ -3,12 +3,9 @@
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_origin
-
-SCHEMA = 1
-"""Version of the JSON form; a reader refuses versions that it does not know."""
+from typing import Any, NamedTuple, get_origin
 
 LR_SCHEDULES = ("constant", "cosine")
 OPTIMIZERS = ("adam", "adamw", "sgd")
@@ -84,7 +81,7 @@ class RunConfig:
     """Units per hidden layer."""
     depth: int = 3
     """Hidden layers."""
-    activation: str = "silu"
+    activation: str = "gelu"
     """Non-linearity of the hidden layers."""
     embed_dim: int = 32
     """Size of the sinusoidal embedding of each time."""
@@ -140,6 +137,23 @@ class RunConfig:
         if unknown := sorted(set(values) - set(FIELDS)):
             raise ValueError(f"unknown setting {unknown[0]!r}; choices: {', '.join(FIELDS)}")
         return cls(**values)
+
+
+class Change(NamedTuple):
+    """A live change: from ``step`` on, the setting ``name`` is ``value``."""
+
+    step: int
+    name: str
+    value: float
+
+
+def with_changes(config: RunConfig, changes: Iterable[Change]) -> RunConfig:
+    """``config`` as it stands after ``changes``, oldest first.
+
+    Raises:
+        ValueError: a value out of range, or an unknown setting.
+    """
+    return config.replace(**{change.name: change.value for change in changes})
 
 
 FIELDS: tuple[str, ...] = tuple(item.name for item in dataclasses.fields(RunConfig))
@@ -201,7 +215,9 @@ def _plain_options(name: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         raise ValueError(f"{name} must be a mapping of names to values, got {value!r}")
     plain = {key: item.tolist() if hasattr(item, "tolist") else item for key, item in value.items()}
-    try:
-        return json.loads(json.dumps(plain))
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must hold plain JSON values: {error}") from error
+    for key, item in plain.items():
+        try:
+            plain[key] = json.loads(json.dumps(item, allow_nan=False))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f"{name}: {key} must be plain JSON without NaN or infinity: {error}") from error
+    return plain

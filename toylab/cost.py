@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from toylab.config import RunConfig
 from toylab.nets import flat_net
+from toylab.parallel import single_precision
 from toylab.training.experiment import Experiment, build_experiment
 from toylab.training.state import init_state
 from toylab.training.step import train_lane, train_step
@@ -33,6 +34,11 @@ def cost(config: RunConfig) -> dict[str, Any]:
     Raises:
         ValueError: an unknown name or a bad option.
     """
+    with single_precision():
+        return _cost(config)
+
+
+def _cost(config: RunConfig) -> dict[str, Any]:
     experiment = build_experiment(config)
     net = flat_net(experiment.net)
     state = jax.eval_shape(init_state, experiment)

@@ -1,20 +1,21 @@
 """Scores of a run: every metric with its standard error, its n, and the floor between two fresh data samples."""
 
 import json
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 
+import numpy as np
+
 from toylab.data import AbstractDataset, datasets
 from toylab.metrics import floor, metrics
+from toylab.metrics.base import can_be_scored
 from toylab.metrics.floor import Floor, Score
 from toylab.training import Run
 
 DEFAULT_METRICS = ("sliced_w1", "sliced_w2")
 DEFAULT_N = 32_768
 """At this n the floor of sliced W1 is 0.01 to 0.02 on the built-in sets: small against what is to be seen."""
-
-SEED_FRESH_DATA = 1_000_000
-"""References are drawn with seeds from here on, away from those of training and floors."""
 
 
 def applicable_metrics(dataset: AbstractDataset) -> list[str]:
@@ -29,7 +30,7 @@ def evaluate(
     *,
     n: int | None = None,
     num_keys: int = 4,
-    nfe: int = 1,
+    nfe: int | None = None,
     seed: int = 0,
 ) -> dict[str, Score]:
     """Metrics of ``n`` samples of ``run`` against as many fresh data points, over ``num_keys`` independent pairs.
@@ -39,31 +40,48 @@ def evaluate(
         names: metrics (`toylab list metrics`).
         n: samples per key; by default 32,768, or what the metric can afford.
         num_keys: independent pairs of samples and data; the standard error is over these.
-        nfe: network evaluations per sample.
+        nfe: network evaluations per sample; by default the method's own, one but for flow matching.
         seed: fixes noise, data and projections; the same seed gives the same noise to every run.
 
     Returns:
-        name -> score with value, stderr, n and floor.
+        name -> score with value, stderr, n, floor, num_keys and nfe; the value is NaN where a sample is not finite:
+        the metric of those that are would be that of survivors.
 
     Raises:
         ValueError: an unknown metric, one that the dataset does not admit, or a bad count.
     """
     if num_keys < 1:
         raise ValueError(f"num_keys must be at least 1, got {num_keys}")
+    if n is not None and n < 1:
+        raise ValueError(f"n must be at least 1, got {n}")
+    nfe = run.experiment.method.eval_nfe if nfe is None else nfe
     modes = run.dataset.modes()
     scores = {}
     for name in names:
         metric = metrics.create(name)
-        count = n or min(DEFAULT_N, metric.max_n)
+        count = default_n(name) if n is None else n
         values = []
         for key in range(num_keys):
-            draw = seed * num_keys + key
-            reference = run.dataset.sample(count, seed=SEED_FRESH_DATA + draw)
-            values.append(metric(run.sample(count, nfe=nfe, seed=draw), reference, modes, seed=draw))
+            seed_noise, seed_data, seed_metric = _seeds(seed, key)
+            samples = run.sample(count, nfe=nfe, seed=seed_noise)
+            reference = run.dataset.sample(count, seed=seed_data)
+            scored = can_be_scored(samples)
+            values.append(metric(samples, reference, modes, seed=seed_metric) if scored else math.nan)
         options = json.dumps(run.config.dataset_options, sort_keys=True)
         base = _floor(name, run.config.dataset, options, count, max(2, num_keys), seed)
-        scores[name] = Score.of(values, count, base.value)
+        scores[name] = Score.of(values, count, base.value, nfe)
     return scores
+
+
+def default_n(name: str) -> int:
+    """Samples per key of the metric ``name`` where none are asked for."""
+    return min(DEFAULT_N, metrics.create(name).max_n)
+
+
+def _seeds(seed: int, key: int) -> list[int]:
+    """Seeds of noise, data and projections of one key: the same whatever the number of keys, and never shared."""
+    # 31 bits, so that any sampler takes them.
+    return (np.random.SeedSequence([seed, key]).generate_state(3) >> 1).tolist()
 
 
 @lru_cache(maxsize=256)

@@ -20,9 +20,9 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from toylab.data import AbstractDataset, datasets
+from toylab.paths import MIN_TIME
 from toylab.types import AnyArray, Matrix, Point, Scalar
 
-T_MIN = 1e-4
 _MAX_STEPS = 4096
 # Numbers in the largest intermediate array of one batch; 64 MB in float64.
 _BATCH_NUMBERS = 2**23
@@ -99,7 +99,7 @@ def flow_map_jacobian(dataset: AbstractDataset, x: Point, t: Scalar, r: Scalar) 
 
 
 def _floor(r: Scalar, t: Scalar) -> Scalar:
-    return jnp.minimum(jnp.maximum(r, T_MIN), t)
+    return jnp.minimum(jnp.maximum(r, MIN_TIME), t)
 
 
 def _share(r: Scalar, r_floor: Scalar, t: Scalar) -> Scalar:
@@ -131,9 +131,8 @@ class Oracle:
     """The exact quantities of a dataset, on arrays of points.
 
     Points have shape (n, dim), times are scalars or have shape (n,), with 0 <= r <= t and 0 < t <= 1; numpy
-    and jax arrays alike. The answer is a jax array in the precision of the points, or float64 where they are
-    integers and x64 is on. Large arrays are mapped in batches, so memory does not grow with n times the size
-    of the dataset.
+    and jax arrays alike. The answer is a jax array, float64 where x64 is on, else float32. Large arrays are
+    mapped in batches, so memory does not grow with n times the size of the dataset.
 
     Reverse differentiation passes through every method; forward differentiation through all but the flow
     ones, which have their own Jacobian.
@@ -224,10 +223,9 @@ def _map_batches(
 
 def _check(dim: int, x: ArrayLike, *times: ArrayLike) -> tuple[Float[Array, "n dim"], tuple[Array, ...]]:
     """The points and the times t, and r where given, as arrays of one precision."""
-    x = jnp.asarray(x)
+    x = jnp.asarray(x, jnp.result_type(float))
     if x.ndim != 2 or x.shape[1] != dim:
         raise ValueError(f"x must have shape (n, {dim}), got {x.shape}")
-    dtype = x.dtype if jnp.issubdtype(x.dtype, jnp.floating) else jnp.result_type(float)
     concrete = not any(isinstance(value, jax.core.Tracer) for value in times)
     for name, value in zip("tr", times, strict=False):
         if np.shape(value) not in ((), x.shape[:1]):
@@ -241,4 +239,4 @@ def _check(dim: int, x: ArrayLike, *times: ArrayLike) -> tuple[Float[Array, "n d
             if not np.all((r >= 0) & (r <= t)):
                 bad = ~((r >= 0) & (r <= t))
                 raise ValueError(f"r must be in [0, t], got r = {r[bad].flat[0]:g} at t = {t[bad].flat[0]:g}")
-    return x.astype(dtype), tuple(jnp.asarray(value, dtype) for value in times)
+    return x, tuple(jnp.asarray(value, x.dtype) for value in times)

@@ -23,7 +23,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from toylab.types import AnyArray
 
 Tree = Any
-"""A pytree of arrays."""
+"""A pytree of arrays; floats become float32 where lanes are put."""
 
 Device = Any
 """A `jax.Device`, which type checkers take for a variable."""
@@ -38,14 +38,9 @@ _CPU_OPTIONS = {
 }
 
 
-def use_all_cores() -> None:
-    """Make every CPU core a JAX device; without effect once JAX has started or where the user chose a number."""
-    flags = os.environ.get("XLA_FLAGS", "")
-    if "xla_force_host_platform_device_count" in flags or os.environ.get("JAX_NUM_CPU_DEVICES"):
-        return
-    # Once JAX has started, its devices stay as they are.
-    with contextlib.suppress(RuntimeError):
-        jax.config.update("jax_num_cpu_devices", _num_cores())
+def single_precision() -> contextlib.AbstractContextManager:
+    """A context for this thread in which JAX computes in float32 though x64 is on: training is float32 by contract."""
+    return jax.enable_x64(False)
 
 
 def enable_compilation_cache() -> Path:
@@ -93,7 +88,8 @@ class SeparateLanes(AbstractLanes):
 
     def put(self, trees: Sequence[Tree]) -> list[Tree]:
         """Lane i on device i modulo their number."""
-        return [jax.device_put(tree, self._device(lane)) for lane, tree in enumerate(trees)]
+        with single_precision():
+            return [jax.device_put(tree, self._device(lane)) for lane, tree in enumerate(trees)]
 
     def get(self, placed: list[Tree]) -> list[Tree]:
         """Copies on the host."""
@@ -110,10 +106,11 @@ class SeparateLanes(AbstractLanes):
         call = compiled(fn)
 
         def run_device(first: int) -> list[Tree]:
-            common = jax.device_put(tuple(shared), self._device(first))
-            lanes = range(first, self.num_lanes, len(self._devices))
-            results = [call(*[trees[lane] for trees in placed], *common) for lane in lanes]
-            return jax.block_until_ready(results)
+            with single_precision():  # here, since the context is one thread's
+                common = jax.device_put(tuple(shared), self._device(first))
+                lanes = range(first, self.num_lanes, len(self._devices))
+                results = [call(*[trees[lane] for trees in placed], *common) for lane in lanes]
+                return jax.block_until_ready(results)
 
         if len(self._devices) == 1:
             return run_device(0)
@@ -141,7 +138,8 @@ class BatchedLanes(AbstractLanes):
         """One stacked tree, split over the mesh."""
         padded = [*trees, *[trees[-1]] * self._num_padding]
         stacked = jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *padded)
-        return jax.device_put(stacked, NamedSharding(self._mesh, PartitionSpec(_LANE_AXIS)))
+        with single_precision():
+            return jax.device_put(stacked, NamedSharding(self._mesh, PartitionSpec(_LANE_AXIS)))
 
     def get(self, placed: Tree) -> list[Tree]:
         """Copies on the host, without the padding."""
@@ -154,7 +152,8 @@ class BatchedLanes(AbstractLanes):
 
     def map(self, fn: Callable, *placed: Tree, shared: Sequence[AnyArray | np.generic] = ()) -> Tree:
         """One compiled program for all lanes."""
-        return jax.block_until_ready(_batched(fn, self._mesh, len(placed))(*placed, *shared))
+        with single_precision():
+            return jax.block_until_ready(_batched(fn, self._mesh, len(placed))(*placed, *shared))
 
 
 def lanes(num_lanes: int) -> AbstractLanes:
@@ -196,11 +195,6 @@ def _batched(fn: Callable, mesh: Mesh, num_stacked: int) -> Callable:
         )
 
     return jax.jit(all_devices)
-
-
-def _num_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def is_finite(x: AnyArray) -> jax.Array:

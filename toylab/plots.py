@@ -4,8 +4,8 @@ Colours are those of Okabe and Ito, distinct for every kind of colour vision: gr
 chosen, vermilion for the baseline, green for the oracle.
 """
 
+import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -52,7 +52,7 @@ def history_figure(
     """One panel per column, one curve per history, log scale where all values are positive; floors dashed.
 
     Raises:
-        ValueError: no history, no column, or a column that a history has not.
+        ValueError: no history, no column, or a column that a history does not have.
     """
     if not histories:
         raise ValueError("no history to draw")
@@ -128,9 +128,11 @@ def compare_figure(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def save_png(figure: Figure, path: Path, dpi: int = 150) -> None:
-    """Write a figure as PNG."""
-    figure.savefig(path, format="png", dpi=dpi)
+def png_bytes(figure: Figure, dpi: int = 150) -> bytes:
+    """A figure as the content of a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi)
+    return buffer.getvalue()
 
 
 def _interval_line(panel: Axes, rows: Sequence[Mapping], label: str, index: int, num_series: int) -> None:

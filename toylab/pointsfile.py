@@ -7,12 +7,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from toylab.safe_npz import one_line, read_array, read_arrays, read_bytes
+from toylab.safe_npz import MAX_COORDINATE, one_line, read_array, read_arrays, read_bytes
 
 MIN_POINTS, MAX_POINTS = 16, 20_000
 MAX_BYTES = 4 * 2**20
-# Squares of coordinates must stay finite in float32.
-MAX_COORDINATE = 1e15
 
 
 def read_points(path: str | os.PathLike) -> Float[np.ndarray, "n 2"]:

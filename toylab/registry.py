@@ -7,13 +7,15 @@ shared conformance tests. Nothing else has to be edited.
 
 import importlib
 import inspect
+import math
+import numbers
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
-B = TypeVar("B", bound=Callable[..., Any])
+Build = TypeVar("Build", bound=Callable[..., Any])  # a class stays that class
 
 
 @dataclass(frozen=True)
@@ -40,10 +42,10 @@ class Registry(Generic[T]):
         self._entries: dict[str, Entry[T]] = {}
         self._discovered = False
 
-    def register(self, name: str, citation: str = "") -> Callable[[B], B]:
+    def register(self, name: str, citation: str = "") -> Callable[[Build], Build]:
         """Register the decorated class or function under ``name``; ``citation`` is a key of references.bib."""
 
-        def decorate(build: B) -> B:
+        def decorate(build: Build) -> Build:
             if name in self._entries and self._entries[name].build.__module__ != build.__module__:
                 raise ValueError(f"{self.kind} {name!r} is registered twice")
             summary = (inspect.getdoc(build) or "").split("\n", 1)[0]
@@ -95,7 +97,18 @@ class Registry(Generic[T]):
         required = [key for key, default in known.items() if default is inspect.Parameter.empty]
         if missing := [key for key in required if key not in options]:
             raise ValueError(f"{self.kind} {name!r} needs the option {missing[0]!r}")
-        try:
-            return entry.build(**options)
-        except TypeError as error:
-            raise ValueError(f"bad option for {self.kind} {name!r}: {error}") from error
+        for key, value in options.items():
+            if _is_number(known[key]) and not _is_finite_number(value):
+                raise ValueError(
+                    f"option {key!r} of {self.kind} {name!r} must be a finite number, got {value!r}"
+                )
+        # Whatever the builder raises from here on is its own: its ValueErrors name what is wrong, the rest are bugs.
+        return entry.build(**options)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def _is_finite_number(value: Any) -> bool:
+    return _is_number(value) and math.isfinite(value)

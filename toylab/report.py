@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,22 +15,26 @@ from toylab import runs
 from toylab.config import FIELDS, RunConfig
 from toylab.safe_npz import read_bytes
 from toylab.statistics import Interval, mean_interval, paired_difference
-from toylab.sweep import SCORES
+from toylab.sweep import MAX_SCORES_BYTES, SCORES
 
 METRIC = "sliced_w1"
 SETTINGS = tuple(name for name in FIELDS if name != "seed")
 ALWAYS_SHOWN = ("dataset", "method", "beta")
 FLOOR_REPEATS = 4
-MAX_SCORES_BYTES = 2**16
+OTHER_STATUSES = ("diverged", "unfinished", "changed", "unscored")
+"""Statuses of runs that are counted, and are in no mean."""
 Row = dict[str, Any]
+NO_SCORE: Row = {"sw1": math.nan, "stderr": math.nan, "n": 0, "nfe": 0, "floor": math.nan, "source": "none"}
 
 
 class Report(NamedTuple):
     """The tables of a folder of runs.
 
     Args:
-        runs: a row per run: path, status, step, settings, seed, sw1, its stderr, n and floor, grad_variance.
-        table: a row per setting and n: what distinguishes it, seeds that count, diverged and unfinished runs,
+        runs: a row per run: path, status, step, live changes, settings, seed, sw1, its stderr, n, nfe and floor,
+            grad_variance. Besides done, diverged and unfinished the status may be ``changed`` (settings were changed
+            while it trained) or ``unscored`` (done, but some samples are not finite).
+        table: a row per setting, n and nfe: what distinguishes it, seeds that count, runs of every other status,
             mean sw1 with its 95% interval over seeds, floor, mean grad_variance.
         differences: a row per beta: sw1 minus that of the smallest beta in size on the same seeds, likewise.
         shown: the settings that tell the rows of ``table`` apart.
@@ -45,7 +49,8 @@ class Report(NamedTuple):
 def make_report(folder: Path) -> Report:
     """Read every run at or below ``folder``.
 
-    A run that diverged or was interrupted is counted, and has no score: means are of runs that finished.
+    Means are of runs that finished with the settings that they began with and with finite samples; all others are
+    counted apart.
 
     Raises:
         ValueError: no run there, or a damaged one; one line that names the file.
@@ -73,20 +78,26 @@ def read_config(path: Path) -> RunConfig:
 
 def _config_of(folder: runs.RunFolder) -> RunConfig:
     try:
-        return RunConfig.from_dict(folder.config["settings"])
-    except (KeyError, TypeError, ValueError) as error:
+        return RunConfig.from_dict(folder.header.settings)
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{folder.path / runs.CONFIG}: {error}") from None
 
 
 def _read_row(path: Path, root: Path, floors: dict[str, float]) -> Row:
     folder = runs.read_run(path)
     config = _config_of(folder)
-    status = folder.config.get("status", "done")
-    row = {"path": str(path.relative_to(root)), "status": status, "step": folder.config.get("step")}
-    row |= {name: _cell(value) for name, value in config.to_dict().items()}
-    score = {"sw1": math.nan, "stderr": math.nan, "n": 0, "floor": math.nan, "source": "none"}
-    if status == "done":
+    header = folder.header
+    score = NO_SCORE
+    if header.status == "done":
         score = _read_scores(path / SCORES) or _score_samples(folder, config, floors)
+    status = header.status
+    if status == "done" and header.changes:
+        status = "changed"
+    elif status == "done" and not math.isfinite(score["sw1"]):
+        status = "unscored"
+    changes = ", ".join(f"{name}={value:g} at step {step}" for step, name, value in header.changes)
+    row = {"path": str(path.relative_to(root)), "status": status, "step": header.step, "changes": changes}
+    row |= {name: _cell(value) for name, value in config.to_dict().items()}
     history = folder.history
     variance = history["grad_variance"].to_list() if "grad_variance" in history else []
     # The second half of training: the first belongs to the way there.
@@ -102,46 +113,66 @@ def _cell(value: Any) -> Any:
 
 
 def _read_scores(path: Path) -> Row | None:
-    """The final evaluation that a sweep left in a run folder, or None where there is none."""
+    """The final evaluation that a sweep left in a run folder, or None where it did not measure this metric."""
     if not path.is_file():
         return None
     try:
-        score = json.loads(read_bytes(path, MAX_SCORES_BYTES))[METRIC]
-        stderr = math.nan if score["stderr"] is None else float(score["stderr"])
-        value, n, floor = float(score["value"]), int(score["n"]), float(score["floor"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        scores = json.loads(read_bytes(path, MAX_SCORES_BYTES))
+        if not isinstance(scores, dict):
+            raise ValueError("is not a JSON object")
+        if METRIC not in scores:
+            return None
+        score = scores[METRIC]
+        value, stderr = (
+            math.nan if score[name] is None else float(score[name]) for name in ("value", "stderr")
+        )
+        n, nfe, floor = int(score["n"]), int(score.get("nfe", 1)), float(score["floor"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path}: {type(error).__name__}: {error}") from None
-    if not (math.isfinite(value) and math.isfinite(floor) and n > 0):
+    # null says that samples were not finite; a NaN in the file says that nobody checked it.
+    if not (math.isfinite(floor) and n > 0 and nfe > 0) or (
+        score["value"] is not None and not math.isfinite(value)
+    ):
         raise ValueError(f"{path}: {METRIC} must be finite with n > 0")
-    return {"sw1": value, "stderr": stderr, "n": n, "floor": floor, "source": SCORES}
+    return {"sw1": value, "stderr": stderr, "n": n, "nfe": nfe, "floor": floor, "source": SCORES}
 
 
 def _score_samples(folder: runs.RunFolder, config: RunConfig, floors: dict[str, float]) -> Row:
-    """The score of the samples in the folder itself, with the floor at their n."""
+    """The score of the samples in the folder itself, with the floor at their n; none where some were not finite."""
     from toylab.data import dataset
     from toylab.metrics import floor, metrics
+    from toylab.metrics.base import can_be_scored
 
+    if folder.header.nonfinite or not can_be_scored(folder.generated):
+        return NO_SCORE
     metric, n = metrics.create(METRIC), min(len(folder.generated), len(folder.reference))
     key = json.dumps([config.dataset, config.dataset_options, n], sort_keys=True)
     if key not in floors:
         draw = dataset(config.dataset, **config.dataset_options).sample
         floors[key] = floor(metric, draw, n, num_repeats=FLOOR_REPEATS).value
     value = metric(folder.generated[:n], folder.reference[:n])
-    return {"sw1": value, "stderr": math.nan, "n": n, "floor": floors[key], "source": runs.SAMPLES}
+    own = {"sw1": value, "n": n, "nfe": folder.header.nfe, "floor": floors[key], "source": runs.SAMPLES}
+    return NO_SCORE | own
 
 
 def _table(rows: Sequence[Row], shown: Sequence[str]) -> list[Row]:
     entries = []
     for values, group in _grouped(rows, shown):
         # Runs that did not finish have no n: they are counted with the finished ones of their setting.
-        counts = {"runs": len(group), "diverged": 0, "unfinished": 0} | _count(row["status"] for row in group)
-        counts.pop("done", None)
+        statuses = Counter(row["status"] for row in group)
+        counts = {"runs": len(group)} | {name: statuses[name] for name in OTHER_STATUSES}
         done = [row for row in group if row["status"] == "done"]
-        for (n,), same in _grouped(done, ["n"]) or [((0,), [])]:
+        for (n, nfe), same in _grouped(done, ["n", "nfe"]) or [((0, 0), [])]:
             # Two runs of one seed (repeats of one config) are one value: the interval is over seeds.
             seeds = [float(np.mean(scores)) for scores in _by_seed(same).values()]
             mean, low, high, _ = mean_interval(seeds) if seeds else Interval(math.nan, math.nan, math.nan, 0)
-            entry = {**dict(zip(shown, values, strict=True)), "seeds": len(seeds), **counts, "n": n}
+            entry = {
+                **dict(zip(shown, values, strict=True)),
+                "seeds": len(seeds),
+                **counts,
+                "n": n,
+                "nfe": nfe,
+            }
             entry |= {"sw1": mean, "low": low, "high": high}
             entry |= {name: _mean([row[name] for row in same]) for name in ("floor", "grad_variance")}
             entries.append(entry)
@@ -150,7 +181,7 @@ def _table(rows: Sequence[Row], shown: Sequence[str]) -> list[Row]:
 
 def _differences(rows: Sequence[Row], shown: Sequence[str]) -> list[Row]:
     done = [row for row in rows if row["status"] == "done"]
-    names = [*(name for name in shown if name != "beta"), "n"]
+    names = [*(name for name in shown if name != "beta"), "n", "nfe"]
     entries = []
     for values, group in _grouped(done, names):
         by_beta = {
@@ -181,10 +212,6 @@ def _by_seed(rows: Sequence[Row]) -> dict[int, list[float]]:
     for row in rows:
         scores.setdefault(row["seed"], []).append(row["sw1"])
     return scores
-
-
-def _count(statuses: Iterable[str]) -> dict[str, int]:
-    return dict(Counter(statuses))
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -1,23 +1,18 @@
 """A run folder: written whole or not at all, and checked before it is believed. No jax, no pickle.
 
-config.json         schema version, every setting, package versions, git hash if any
+config.json         schema version, every setting, status, live changes, package versions, git hash (see `header`)
 history.csv         one row per recorded step
-samples.npz         generated (n, dim) and reference (m, dim)
+samples.npz         generated (n, dim) and reference (m, dim); n = 0 where samples were not finite
 checkpoint/         parameters, written and read by others; may be absent
 environment.json    machine, versions, date
 """
 
 import csv
-import importlib.metadata
 import io
 import json
 import os
-import platform
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +22,10 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from toylab.atomic import atomic_folder, is_temporary, json_text, locate_folder, target_of_aside
+from toylab.header import Header
+from toylab.provenance import environment
 from toylab.safe_npz import one_line, read_arrays, read_bytes
 
-SCHEMA = 1
 CONFIG, HISTORY, SAMPLES, ENVIRONMENT, CHECKPOINT = (
     "config.json",
     "history.csv",
@@ -39,10 +35,16 @@ CONFIG, HISTORY, SAMPLES, ENVIRONMENT, CHECKPOINT = (
 )
 MAX_JSON_BYTES = 4 * 2**20
 MAX_HISTORY_BYTES = MAX_SAMPLES_BYTES = 64 * 2**20
-PACKAGES = (
-    "toylab", "jax", "jaxlib", "equinox", "optax", "diffrax", "orbax-checkpoint",
-    "numpy", "scipy", "pandas", "pot",
-)  # fmt: skip
+__all__ = [
+    "Header",
+    "RunFolder",
+    "RunFolderError",
+    "environment",
+    "is_run",
+    "list_runs",
+    "read_run",
+    "write_run",
+]
 
 
 class RunFolderError(ValueError):
@@ -55,16 +57,16 @@ class RunFolder:
 
     Args:
         path: of the folder.
-        config: the settings of the run.
+        header: settings, status, steps and live changes.
         history: indexed by step (strictly increasing), every column float64; NaN where a value was not taken.
-        generated: samples of the model (n, dim).
+        generated: samples of the model (n, dim); n = 0 where ``header.nonfinite`` counts some that were not finite.
         reference: data points (m, dim).
         environment: machine, versions, date; as ``environment`` collects it.
         checkpoint: the folder of the parameters, or None where there is none.
     """
 
     path: Path
-    config: dict[str, Any]
+    header: Header
     history: pd.DataFrame
     generated: Float[np.ndarray, "n dim"]
     reference: Float[np.ndarray, "m dim"]
@@ -75,7 +77,7 @@ class RunFolder:
 def write_run(
     path: str | os.PathLike,
     *,
-    config: Mapping[str, Any],
+    header: Header,
     history: pd.DataFrame,
     generated: ArrayLike,
     reference: ArrayLike,
@@ -86,9 +88,9 @@ def write_run(
 
     Args:
         path: the folder; absent, empty or a run.
-        config: the settings, as JSON.
+        header: settings, status, steps and live changes.
         history: numeric columns, indexed by step (whole numbers >= 0, strictly increasing).
-        generated: samples (n, dim), finite.
+        generated: samples (n, dim), finite; none only where the header says that some were not finite.
         reference: data points (m, dim), finite.
         environment: as ``environment()`` collects it; its ``versions`` and ``git`` go into config.json too.
         write_checkpoint: is given the path of a folder that does not exist yet, and makes it.
@@ -103,8 +105,7 @@ def write_run(
     """
     path = Path(path).resolve()
     _refuse_foreign(path)
-    header = {"schema": SCHEMA, "settings": dict(config)}
-    header |= {"versions": environment.get("versions", {}), "git": environment.get("git")}
+    made_with = {"versions": environment.get("versions", {}), "git": environment.get("git")}
     with atomic_folder(path) as new:
         (new / HISTORY).write_text(_history_text(history), encoding="utf-8", newline="\n")
         (new / SAMPLES).write_bytes(_samples_bytes(generated, reference))
@@ -113,7 +114,7 @@ def write_run(
             write_checkpoint(new / CHECKPOINT)
             if not (new / CHECKPOINT).is_dir():
                 raise ValueError("write_checkpoint made no folder")
-        (new / CONFIG).write_text(_json_or_error(CONFIG, header), encoding="utf-8")
+        (new / CONFIG).write_text(_json_or_error(CONFIG, header.to_json() | made_with), encoding="utf-8")
         # What is written must be readable: otherwise the old run stays.
         try:
             _read_folder(new)
@@ -155,14 +156,18 @@ def _whereabouts(path: str | os.PathLike) -> tuple[Path, tuple[int, int] | None]
 def _read_folder(folder: Path) -> RunFolder:
     if not (folder / CONFIG).is_file():
         raise RunFolderError(f"{folder}: not a run folder (it has no {CONFIG})")
-    config = _read_config(folder)
+    header = _checked(folder, CONFIG, _read_header)
     history = _checked(folder, HISTORY, _read_history)
     samples = _checked(folder, SAMPLES, _read_samples)
+    if not len(samples["generated"]) and not header.nonfinite:
+        raise RunFolderError(
+            f"{folder / SAMPLES}: has no samples, and {CONFIG} counts none that were not finite"
+        )
     environment = _checked(folder, ENVIRONMENT, _read_json)
     checkpoint = folder / CHECKPOINT
     return RunFolder(
         path=folder,
-        config=config["settings"],
+        header=header,
         history=history,
         generated=samples["generated"],
         reference=samples["reference"],
@@ -188,19 +193,6 @@ def list_runs(root: str | os.PathLike) -> list[Path]:
     return sorted(set(_walk(root)))
 
 
-def environment(folder: str | os.PathLike = ".") -> dict[str, Any]:
-    """Where and with what a run was made: Python, platform, CPUs, versions, git hash of ``folder``, date."""
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "machine": platform.machine(),
-        "num_cpus": os.cpu_count(),
-        "versions": {name: version for name in PACKAGES if (version := _version(name))},
-        "git": _git_hash(Path(folder)),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
 def _walk(folder: Path) -> Iterator[Path]:
     if (folder / CONFIG).is_file():
         yield folder
@@ -224,20 +216,13 @@ def _refuse_foreign(path: Path) -> None:
         return
     # The name config.json is common: deleting a folder takes more than that.
     try:
-        _read_config(path)
+        _checked(path, CONFIG, _read_header)
     except RunFolderError:
         raise FileExistsError(f"{path}: holds something else than a run, choose another folder") from None
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
-    config = _checked(folder, CONFIG, _read_json)
-    if config.get("schema") != SCHEMA:
-        raise RunFolderError(
-            f"{folder / CONFIG}: schema {config.get('schema')!r} is unknown; known: {SCHEMA}"
-        )
-    if not isinstance(config.get("settings"), dict):
-        raise RunFolderError(f"{folder / CONFIG}: has no settings")
-    return config
+def _read_header(path: Path) -> Header:
+    return Header.from_json(_read_json(path))
 
 
 def _checked(folder: Path, name: str, read: Callable[[Path], Any]) -> Any:
@@ -299,27 +284,10 @@ def _samples_bytes(generated: ArrayLike, reference: ArrayLike) -> bytes:
 
 
 def _read_samples(path: Path) -> dict[str, Float[np.ndarray, "_ dim"]]:
-    arrays = read_arrays(path, names=("generated", "reference"), max_bytes=MAX_SAMPLES_BYTES)
+    arrays = read_arrays(path, names=("generated", "reference"), max_bytes=MAX_SAMPLES_BYTES, min_rows=0)
+    if not len(arrays["reference"]):
+        raise ValueError("array 'reference' has no rows")
     dims = [array.shape[1] for array in arrays.values()]
     if dims[0] != dims[1]:
         raise ValueError(f"generated has dimension {dims[0]}, reference {dims[1]}")
     return arrays
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _git_hash(folder: Path) -> str | None:
-    """The commit checked out in ``folder``, or None: no git, no checkout, or no answer in two seconds."""
-    if (git := shutil.which("git")) is None:
-        return None
-    command = [git, "rev-parse", "--verify", "HEAD"]
-    try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=2, check=False)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None

@@ -16,6 +16,9 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
+MAX_COORDINATE = 1e15
+"""Beyond this a point is no data and a sample has diverged: squares of float32 coordinates would overflow."""
+
 MAX_MEMBERS = 4
 _KINDS = {"f": "float16 to float64", "i": "integers", "u": "unsigned integers"}
 # What a damaged or hostile file makes zipfile and NumPy raise.
@@ -32,6 +35,7 @@ def read_arrays(
     max_bytes: int = 64 * 2**20,
     max_rows: int = 1_000_000,
     kinds: str = "f",
+    min_rows: int = 1,
 ) -> dict[str, Float[np.ndarray, "n dim"]]:
     """The arrays of an npz file, each two-dimensional and finite.
 
@@ -41,6 +45,7 @@ def read_arrays(
         max_bytes: bound on the file and on what it unpacks to.
         max_rows: bound on the rows of each array.
         kinds: allowed dtypes: ``"f"``, or ``"iuf"`` to take whole numbers too; as float32 or float64.
+        min_rows: least rows of each array, 0 or 1.
 
     Raises:
         ValueError: anything else than that; one line that says what.
@@ -60,7 +65,7 @@ def read_arrays(
                 # Never read() without a size: it would unpack a stream whose declared size is a lie.
                 with archive.open(members[name]) as stream:
                     content = stream.read(members[name].file_size)
-                arrays[name] = _parse_npy(content, f"array {name!r}", max_rows, kinds)
+                arrays[name] = _parse_npy(content, f"array {name!r}", max_rows, kinds, min_rows)
             return arrays
     except _DAMAGE as error:
         raise ValueError(one_line(error)) from None
@@ -91,8 +96,9 @@ def read_bytes(path: str | os.PathLike, max_bytes: int) -> bytes:
 
 
 def one_line(error: BaseException) -> str:
-    """The message of ``error`` as one line of at most 200 characters, or its class where it has none."""
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    """The message of ``error`` as one line of at most 400 characters, or its class where it has none."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 400 else text[:397] + "..."
 
 
 def _checked_members(archive: zipfile.ZipFile, max_bytes: int) -> dict[str, zipfile.ZipInfo]:
@@ -110,7 +116,9 @@ def _checked_members(archive: zipfile.ZipFile, max_bytes: int) -> dict[str, zipf
     return members
 
 
-def _parse_npy(data: bytes, what: str, max_rows: int, kinds: str) -> Float[np.ndarray, "n dim"]:
+def _parse_npy(
+    data: bytes, what: str, max_rows: int, kinds: str, min_rows: int = 1
+) -> Float[np.ndarray, "n dim"]:
     """Header first; the array only if the data have exactly the size that the header claims."""
     stream = io.BytesIO(data)
     version = np.lib.format.read_magic(stream)
@@ -122,7 +130,7 @@ def _parse_npy(data: bytes, what: str, max_rows: int, kinds: str) -> Float[np.nd
         raise ValueError(f"{what} has npy version {version}, not 1.0 or 2.0")
     if dtype.hasobject or dtype.kind not in kinds or dtype.itemsize > 8:
         raise ValueError(f"{what} has dtype {dtype}, not one of: {', '.join(_KINDS[kind] for kind in kinds)}")
-    if len(shape) != 2 or min(shape) < 1:
+    if len(shape) != 2 or shape[0] < min_rows or shape[1] < 1:
         raise ValueError(f"{what} has shape {shape}, not (n, dim)")
     if shape[0] > max_rows:
         raise ValueError(f"{what} has {shape[0]} rows, at most {max_rows} are read")

@@ -1,7 +1,7 @@
 """Intervals over seeds: what a mean of a few runs is worth."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -88,42 +88,6 @@ def relative_difference(
     if (worst := min(baseline[seed] for seed in seeds)) <= 0:
         raise ValueError(f"a relative difference needs a positive baseline, got {worst}")
     return mean_interval([values[seed] / baseline[seed] - 1 for seed in seeds], level)
-
-
-def bootstrap_interval(
-    values: Sequence[float] | np.ndarray,
-    statistic: Callable[..., np.ndarray] = np.mean,
-    level: float = 0.95,
-    num_resamples: int = 9999,
-    seed: int = 0,
-) -> Interval:
-    """``statistic`` of the values (as ``mean``) and its bias-corrected accelerated bootstrap interval (BCa).
-
-    Args:
-        values: independent, finite; at least two for an interval.
-        statistic: of an array along ``axis``, as ``np.mean``.
-        level: of confidence, in (0, 1).
-        num_resamples: at least 1.
-        seed: of the resampling.
-
-    Raises:
-        ValueError: no value, one that is not finite, or a level out of range.
-    """
-    array = _finite(values, level)
-    centre, n = float(statistic(array, axis=0)), len(array)
-    if n == 1:
-        return Interval(centre, math.nan, math.nan, 1)
-    if np.all(array == array[0]):
-        return Interval(centre, centre, centre, n)  # BCa divides by the spread of the resamples
-    result = stats.bootstrap(
-        (array,),
-        statistic,
-        confidence_level=level,
-        n_resamples=num_resamples,
-        rng=np.random.default_rng(seed),
-    )
-    low, high = result.confidence_interval
-    return Interval(centre, float(low), float(high), n)
 
 
 def _finite(values: Sequence[float] | np.ndarray, level: float) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Grids of runs: planned as a list, trained in lanes, restarted by running the same line again.
 
 A cell is one config, and its folder is named by the config's hash. What is finished is on disk, whole;
-nothing else is remembered, so a sweep can be stopped, started again, and parted between machines that share
+nothing else is remembered, so a sweep can be stopped, started again, and split between machines that share
 a disk, or merge their folders later, without any of them knowing of the others.
 """
 
@@ -15,9 +15,11 @@ from typing import Any, NamedTuple
 from toylab import runs
 from toylab.atomic import atomic_write_json
 from toylab.config import FIELDS, RunConfig
+from toylab.safe_npz import read_bytes
 
 SCORES = "scores.json"
-"""File of a run folder: metric -> value, stderr, n, floor of a final evaluation."""
+"""File of a run folder: metric -> score of a final evaluation (`Score.to_json`)."""
+MAX_SCORES_BYTES = 2**16
 MAX_CELLS = 100_000
 LANES_PER_DEVICE = 8
 
@@ -73,6 +75,20 @@ def plan(grid: Mapping[str, Sequence[Any]]) -> list[Cell]:
     return [Cell(name, config) for name, config in cells.items()]
 
 
+def where_used(cells: Sequence[Cell]) -> list[Cell]:
+    """Cells of a grid over methods, each with the settings that its method uses; the rest go back to their default.
+
+    ``--method meanflow,flow_matching --proxy ema,oracle`` then means two proxies of meanflow, and flow_matching once.
+
+    Raises:
+        ValueError: an unknown method.
+    """
+    from toylab.training.experiment import without_unused_settings
+
+    configs = [without_unused_settings(cell.config) for cell in cells]
+    return [Cell(name, config) for name, config in {cell_name(config): config for config in configs}.items()]
+
+
 def cell_name(config: RunConfig) -> str:
     """A name that tells configs apart: what matters most to a reader, then a hash of all settings."""
     canonical = json.dumps(config.to_dict(), sort_keys=True)
@@ -91,16 +107,31 @@ def shard(cells: Sequence[Cell], index: int, count: int) -> list[Cell]:
     return list(cells[index::count])
 
 
-def is_finished(folder: Path) -> bool:
-    """Whether a cell needs no more work: trained to the end and scored, or diverged.
+def is_finished(folder: Path, scoring: Scoring | None = None) -> bool:
+    """Whether a cell needs no more work: trained to the end and scored as ``scoring`` asks, or diverged.
 
     Raises:
         ValueError: a damaged run folder; the message names the file.
     """
     if not runs.is_run(folder):
         return False
-    status = runs.read_run(folder).config.get("status")
-    return status == "diverged" or (status == "done" and (folder / SCORES).is_file())
+    status = runs.read_run(folder).header.status
+    return status == "diverged" or (status == "done" and _is_scored(folder / SCORES, scoring or Scoring()))
+
+
+def _is_scored(path: Path, scoring: Scoring) -> bool:
+    """Whether the file holds these metrics with this n and so many keys; a damaged one is written again."""
+    from toylab.evaluation import default_n
+
+    try:
+        scores = json.loads(read_bytes(path, MAX_SCORES_BYTES))
+        return all(
+            scores[name]["n"] == (default_n(name) if scoring.n is None else scoring.n)
+            and scores[name]["num_keys"] == scoring.num_keys
+            for name in scoring.names
+        )
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
 
 
 def run_sweep(
@@ -129,7 +160,7 @@ def run_sweep(
     from toylab.training.api import group_by_program
 
     scoring = scoring or Scoring()
-    pending = [cell for cell in cells if not is_finished(out / cell.name)]
+    pending = [cell for cell in cells if not is_finished(out / cell.name, scoring)]
     done = Progress(len(cells) - len(pending), 0, len(cells))
     on_progress(done)
     started = [load(out / cell.name) if runs.is_run(out / cell.name) else None for cell in pending]
@@ -151,7 +182,7 @@ def run_sweep(
 
 
 def score(run, scoring: Scoring) -> None:
-    """Evaluate a saved run and write the scores into its folder."""
+    """Evaluate a saved run and write the scores into its folder; null where samples are not finite."""
     from toylab.evaluation import evaluate
 
     scores = evaluate(run, scoring.names, n=scoring.n, num_keys=scoring.num_keys)
@@ -167,7 +198,7 @@ def _plan_chunks(groups: Sequence[Sequence[int]], lanes: int | None) -> list[Seq
 
 
 def equal_chunks(items: Sequence[int], largest: int) -> list[Sequence[int]]:
-    """As few chunks of at most ``largest`` as possible, of one size but the last: each size compiles anew.
+    """As few chunks of at most ``largest`` as possible, of one size but the last: each size recompiles.
 
     >>> [len(chunk) for chunk in equal_chunks(range(18), 16)]
     [9, 9]

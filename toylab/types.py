@@ -10,6 +10,10 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int, Key, UInt32
 
+from toylab.cores import use_all_cores
+
+use_all_cores()  # here: all of toylab that computes with JAX imports this module, and devices are fixed at first use
+
 AnyArray: TypeAlias = jax.Array | np.ndarray
 
 Point = Float[AnyArray, " dim"]

@@ -15,7 +15,7 @@ class Flags:
     """Measure training speed: a plain loop against lanes of an ensemble, and both against the machine's peak."""
 
     lanes: str = "1,2,4,8"
-    """Numbers of lanes, parted by commas."""
+    """Comma-separated numbers of lanes."""
     num_rounds: int = 3
     """Rounds of all measurements; medians are reported."""
     seconds: float = 3.0

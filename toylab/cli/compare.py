@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from toylab.cli import parsing
 from toylab.cli.dispatch import DIVERGED, DONE, INTERRUPTED
 from toylab.cli.folders import check_writable
-from toylab.cli.output import note, number, print_json, text_table
+from toylab.cli.output import note, number, plain, print_json, text_table
 from toylab.cli.sample import check_number
 from toylab.cli.settings import read_values, settings_class, settings_of
 from toylab.cli.sweep import parse_shard
@@ -145,19 +145,13 @@ def as_text(table: "pd.DataFrame") -> str:
 
 
 def _write(table: "pd.DataFrame", content: dict, folder: Path) -> None:
-    import os
-    import secrets
-
-    from toylab.atomic import atomic_write_json, atomic_write_text
-    from toylab.cli.output import plain
-    from toylab.plots import compare_figure, save_png
-    from toylab.runs import environment
+    from toylab.atomic import atomic_write_bytes, atomic_write_json, atomic_write_text
+    from toylab.plots import compare_figure, png_bytes
+    from toylab.provenance import environment
 
     atomic_write_text(folder / "compare.csv", table.to_csv(index=False, lineterminator="\n"))
     atomic_write_json(folder / "compare.json", plain({**content, "environment": environment()}))
-    temporary = folder / f".compare.png.{secrets.token_hex(4)}.writing"
-    save_png(compare_figure(table), temporary)
-    os.replace(temporary, folder / "compare.png")
+    atomic_write_bytes(folder / "compare.png", png_bytes(compare_figure(table)))
     note(f"written: compare.csv, compare.json, compare.png in {folder}")
 
 

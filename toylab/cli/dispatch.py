@@ -8,7 +8,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from toylab.cli.output import note, one_line
+from toylab.cli.output import note
+from toylab.safe_npz import one_line
 
 DONE, BAD_USAGE, DIVERGED, INTERRUPTED = 0, 2, 3, 130
 
@@ -83,6 +84,7 @@ def _help() -> str:
             *lines,
             "",
             "--json prints one JSON object on standard output. Exit codes: 0 done, 2 bad usage or value,",
-            "3 diverged (the last finite state is saved), 130 interrupted (train --resume continues).",
+            "3 diverged (the state before it is saved, and all other cells of a sweep), 130 interrupted (train",
+            "--resume continues).",
         ]
     )

@@ -21,17 +21,17 @@ class Flags:
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """Run folder."""
     metrics: str = "sliced_w1,sliced_w2"
-    """Names parted by commas (`toylab list metrics`), or all."""
+    """Comma-separated names (`toylab list metrics`), or all."""
     n: int | None = None
     """Samples per key; by default 32768, or what the metric can afford."""
     num_keys: int = 4
     """Independent pairs of samples and data behind each standard error."""
-    nfe: int = 1
-    """Network evaluations per sample."""
+    nfe: int | None = None
+    """Network evaluations per sample; by default the method's own, 1 but for flow matching."""
     seed: int = 0
     """Of noise, data and projections."""
     json: bool = False
-    """Print one JSON object: metric -> value, stderr, n, floor."""
+    """Print one JSON object: metric -> value, stderr, n, floor, num_keys, nfe."""
 
 
 def parse(argv: Sequence[str]) -> Flags:
@@ -40,7 +40,8 @@ def parse(argv: Sequence[str]) -> Flags:
     if flags.n is not None:
         check_number("n", flags.n, 1, MAX_N)
     check_number("num-keys", flags.num_keys, 1, MAX_KEYS)
-    check_number("nfe", flags.nfe, 1, MAX_NFE)
+    if flags.nfe is not None:
+        check_number("nfe", flags.nfe, 1, MAX_NFE)
     check_number("seed", flags.seed, 0, 2**20)
     return flags
 
@@ -67,8 +68,15 @@ def run(flags: Flags) -> int:
         print_json({name: score.to_json() for name, score in scores.items()})
         return 0
     rows = [
-        [name, number(score.value), number(score.stderr, 2), number(score.floor), str(score.n)]
+        [
+            name,
+            number(score.value),
+            number(score.stderr, 2),
+            number(score.floor),
+            str(score.n),
+            str(score.nfe),
+        ]
         for name, score in scores.items()
     ]
-    print(text_table(["metric", "value", "stderr", "floor", "n"], rows))
+    print(text_table(["metric", "value", "stderr", "floor", "n", "nfe"], rows))
     return 0

@@ -58,19 +58,3 @@ def check_writable(folder: Path) -> None:
     except OSError as error:
         raise OSError(error.errno, os.strerror(error.errno or 0), str(folder)) from None
     probe.unlink()
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path``, whole or not at all.
-
-    Raises:
-        OSError: the file cannot be written; the error names it.
-    """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.writing")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OSError(error.errno, os.strerror(error.errno or 0), str(path)) from None
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -12,14 +12,8 @@ def note(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
-def one_line(error: BaseException) -> str:
-    """The message of ``error`` in one line of at most 400 characters."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 400 else text[:397] + "..."
-
-
 def print_json(value: Mapping[str, Any]) -> None:
-    """Print one JSON object; NaN and infinity, which JSON has not, become null."""
+    """Print one JSON object; NaN and infinity become null, since JSON has neither."""
     print(json.dumps(plain(value), indent=2, allow_nan=False))
 
 

@@ -1,7 +1,5 @@
 """``toylab report DIR``."""
 
-import os
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,17 +60,11 @@ def as_json(report: "Report") -> dict[str, Any]:
 
 def as_text(report: "Report") -> str:
     """The tables for a terminal."""
-    header = [
-        *report.shown,
-        "sw1",
-        "95% interval",
-        "floor",
-        "n",
-        "seeds",
-        "grad variance",
-        "diverged",
-        "unfinished",
-    ]
+    from toylab.report import OTHER_STATUSES
+
+    counted = [name for name in OTHER_STATUSES[2:] if sum(report.table[name])]
+    counted = [*OTHER_STATUSES[:2], *counted]
+    header = [*report.shown, "sw1", "95% interval", "floor", "n", "nfe", "seeds", "grad variance", *counted]
     rows = [
         [
             *[_label(row[name]) for name in report.shown],
@@ -80,14 +72,14 @@ def as_text(report: "Report") -> str:
             _interval(row),
             number(row["floor"], 3),
             str(row["n"]),
+            str(row["nfe"]),
             str(row["seeds"]),
             number(row["grad_variance"], 3),
-            str(row["diverged"]),
-            str(row["unfinished"]),
+            *[str(row[name]) for name in counted],
         ]
         for row in report.table.to_dict("records")
     ]
-    text = text_table(header, rows, len(report.shown))
+    text = text_table(header, rows, len(report.shown)) + _changed_runs(report)
     if report.differences.empty:
         return text
     others = [name for name in report.shown if name != "beta"]
@@ -106,14 +98,34 @@ def as_text(report: "Report") -> str:
     return f"{text}\n\nsw1 difference on the same seeds\n{text_table(header, pairs, len(others) + 1)}"
 
 
+def _changed_runs(report: "Report") -> str:
+    """Runs whose settings were changed while they trained, one by one: they are in no mean."""
+    rows = [
+        [
+            row["path"],
+            row["changes"],
+            number(row["sw1"]),
+            number(row["floor"], 3),
+            str(row["n"]),
+            str(row["nfe"]),
+        ]
+        for row in report.runs.to_dict("records")
+        if row["status"] == "changed"
+    ]
+    if not rows:
+        return ""
+    header = ["run", "changes", "sw1", "floor", "n", "nfe"]
+    return f"\n\nchanged while training, in no mean\n{text_table(header, rows, 2)}"
+
+
 def write_files(report: "Report", content: dict[str, Any], folder: Path) -> None:
     """report.csv (one row per setting), report.json (everything) and report.png.
 
     Raises:
         OSError: the folder cannot be written.
     """
-    from toylab.atomic import atomic_write_json, atomic_write_text
-    from toylab.plots import save_png, sweep_figure
+    from toylab.atomic import atomic_write_bytes, atomic_write_json, atomic_write_text
+    from toylab.plots import png_bytes, sweep_figure
 
     check_writable(folder)
     atomic_write_text(folder / "report.csv", report.table.to_csv(index=False, lineterminator="\n"))
@@ -121,9 +133,7 @@ def write_files(report: "Report", content: dict[str, Any], folder: Path) -> None
     drawn = report.table.dropna(subset=["sw1"]).assign(series=lambda table: _series(table, report.shown))
     if drawn.empty:
         return
-    temporary = folder / f".report.png.{secrets.token_hex(4)}.writing"
-    save_png(sweep_figure(drawn), temporary)
-    os.replace(temporary, folder / "report.png")
+    atomic_write_bytes(folder / "report.png", png_bytes(sweep_figure(drawn)))
 
 
 def _series(table: "pd.DataFrame", shown: Sequence[str]) -> "list[str]":

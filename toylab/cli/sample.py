@@ -10,8 +10,8 @@ import numpy as np
 import tyro
 from jaxtyping import Float
 
+from toylab.atomic import atomic_write_bytes
 from toylab.cli import parsing
-from toylab.cli.folders import write_bytes
 from toylab.cli.output import note, print_json
 
 MAX_SAMPLES, MAX_NFE = 10_000_000, 10_000
@@ -56,7 +56,7 @@ def run(flags: Flags) -> int:
     points = load(flags.run).sample(flags.n, nfe=flags.nfe, seed=flags.seed)
     facts = {"n": len(points), "dim": points.shape[1], "nfe": flags.nfe, "seed": flags.seed}
     if flags.out is not None:
-        write_bytes(flags.out, _ENCODERS[flags.out.suffix](points))
+        atomic_write_bytes(flags.out, _ENCODERS[flags.out.suffix](points))
         note(f"{flags.n} samples written to {flags.out}")
         if flags.json:
             print_json({"path": str(flags.out), **facts})

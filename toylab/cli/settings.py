@@ -73,7 +73,7 @@ def read_value(kind: type, text: str) -> Any:
 
 
 def read_values(kind: type, text: str) -> tuple[Any, ...]:
-    """Values parted by commas; for whole numbers also ranges ``start:stop[:step]``, stop excluded.
+    """Comma-separated values; for whole numbers also ranges ``start:stop[:step]``, stop excluded.
 
     Raises:
         ValueError: an empty list, a bad range, not a number.

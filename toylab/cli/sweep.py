@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toylab.cli import parsing
-from toylab.cli.dispatch import DONE, INTERRUPTED
+from toylab.cli.dispatch import DIVERGED, DONE, INTERRUPTED
 from toylab.cli.folders import check_writable
 from toylab.cli.output import note, print_json
 from toylab.cli.sample import check_number
@@ -19,7 +19,9 @@ class Flags:
     """Train every combination of settings given as lists (--beta 0,0.5,1) or ranges (--seed 0:8, 8 excluded).
 
     One run folder per cell, named by a hash of its settings, with a final evaluation in scores.json. The
-    same line again skips what is finished and continues what was interrupted. Diverged cells are counted.
+    same line again skips what is finished and continues what was interrupted. Where cells diverged the
+    others are saved all the same, and the exit code is 3. Of several methods each takes the settings it
+    uses.
     """
 
     out: Path = Path("runs/sweep")
@@ -29,7 +31,7 @@ class Flags:
     shard: str = "0/1"
     """Part i/n of the cells, i from 0: run each part on its own machine."""
     metrics: str = "sliced_w1"
-    """Metrics of the final evaluation, parted by commas; sliced_w1 is what `toylab report` shows."""
+    """Metrics of the final evaluation, comma-separated; `toylab report` shows sliced_w1."""
     score_n: int = 32_768
     """Samples of the final evaluation."""
     score_keys: int = 2
@@ -56,12 +58,12 @@ def parse(argv: Sequence[str]) -> Flags:
 def run(flags: Flags) -> int:
     """Train what is not finished yet."""
     from toylab.metrics import metrics
-    from toylab.sweep import Progress, Scoring, plan, run_sweep, shard
+    from toylab.sweep import Progress, Scoring, plan, run_sweep, shard, where_used
 
     index, count = parse_shard(flags.shard)
     settings = settings_of(flags.settings)  # type: ignore[attr-defined]
     grid = {name: [value] if KINDS[name] is dict else value for name, value in settings.items()}
-    cells = shard(plan(grid), index, count)
+    cells = plan(grid)
     scoring = Scoring(
         tuple(name.strip() for name in flags.metrics.split(",")), flags.score_n, flags.score_keys
     )
@@ -70,6 +72,9 @@ def run(flags: Flags) -> int:
     from toylab.cli.start import start_jax
 
     start_jax()
+    if len(grid["method"]) > 1:  # of one method a setting without use is a mistake
+        cells = where_used(cells)
+    cells = shard(cells, index, count)
     from toylab.training import TrainingInterrupted
     from toylab.training.experiment import build_experiment
 
@@ -97,6 +102,9 @@ def run(flags: Flags) -> int:
         counts = f"{done.trained} cells trained, {done.skipped} were finished, {facts['diverged']} diverged"
         print(f"{flags.out}: {counts}")
         note(f"next: toylab report {flags.out}")
+    if facts["diverged"]:
+        note(f"{facts['diverged']} of {len(cells)} cells diverged; all others are saved")
+        return DIVERGED
     return DONE
 
 
@@ -116,4 +124,4 @@ def num_diverged(folders: Sequence[Path]) -> int:
     """How many of the run folders hold a diverged run."""
     from toylab.runs import read_run
 
-    return sum(read_run(folder).config.get("status") == "diverged" for folder in folders)
+    return sum(read_run(folder).header.status == "diverged" for folder in folders)

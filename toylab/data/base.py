@@ -68,7 +68,8 @@ class AbstractDataset(eqx.Module):
         """
         if n < 1:
             raise ValueError(f"n must be at least 1, got {n}")
-        return np.asarray(_draw(self, jax.random.key(seed), n), dtype=np.float32)
+        with jax.enable_x64(False):  # float64 would draw other numbers
+            return np.asarray(_draw(self, jax.random.key(seed), n))
 
 
 @eqx.filter_jit

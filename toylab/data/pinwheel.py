@@ -25,7 +25,7 @@ class Pinwheel(AbstractDataset):
         theta = arm angle + twist e^b.
 
     Given the arm and b, a point is Gaussian on a line, so the oracle integrates over b alone, arm by arm.
-    Seen at time t, the line of b has width t: the quadrature is placed anew for every (x, t), around the
+    Seen at time t, the line of b has width t: the quadrature is placed again for every (x, t), around the
     best b of each arm. A fixed grid would need a spacing far below t, and full-rank Gaussian nodes leave an
     error of the spacing squared.
 

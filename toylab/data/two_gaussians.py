@@ -7,7 +7,7 @@ from toylab.data.mixture import GaussianMixture, isotropic_mixture
 from toylab.data.options import Number, number
 
 
-@datasets.register("two_gaussians", citation="lu2026variance")
+@datasets.register("two_gaussians")
 def two_gaussians(separation: Number = 8.0, std: Number = 0.2) -> GaussianMixture:
     """Two equally likely Gaussians at (-+separation/2, 0), each of standard deviation ``std``."""
     separation = number("separation", separation, low=0, high=1e3)

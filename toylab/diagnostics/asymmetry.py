@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from toylab.data import AbstractDataset, datasets
-from toylab.oracles import T_MIN
 from toylab.parallel import compiled
+from toylab.paths import MIN_TIME
 from toylab.types import Point, PRNGKey, Scalar
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def target_tangent_asymmetry(
     if not 0 < t <= 1:
         raise ValueError(f"t must lie in (0, 1], got {t}")
     ascending = list(gaps) == sorted(set(gaps)) and len(gaps) >= 3
-    if not (ascending and gaps[0] > 0 and gaps[-1] < t - T_MIN):
+    if not (ascending and gaps[0] > 0 and gaps[-1] < t - MIN_TIME):
         raise ValueError(f"gaps must be at least three, ascending, between 0 and t = {t}, got {list(gaps)}")
     if not error > 0 or num_points < 16:
         raise ValueError(f"error must be positive and num_points at least 16, got {error} and {num_points}")

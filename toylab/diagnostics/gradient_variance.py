@@ -10,11 +10,11 @@ import pandas as pd
 from jaxtyping import Float
 
 from toylab.nets.flat import Gradients
-from toylab.parallel import compiled
+from toylab.parallel import compiled, single_precision
 from toylab.training import Run
 from toylab.training.ensemble import LIVE_SETTINGS
 from toylab.training.experiment import Experiment
-from toylab.training.objective import replica_gradients
+from toylab.training.objective import covariance_trace, replica_gradients
 from toylab.training.state import TrainState, lane_keys
 from toylab.types import Count
 
@@ -27,9 +27,9 @@ def gradient_variance(
 ) -> pd.DataFrame:
     r"""Tr Cov of the batch gradient over ``num_batches`` independent batches, for several betas.
 
-    trace = sum_k |g_k - mean(g)|^2 / (K - 1) at the run's parameters. All betas see the same batches, so that their
-    differences are sharper than their intervals. The interval is a 95% percentile bootstrap over batches, with the
-    Gram matrix of the gradients in the place of the gradients.
+    trace = sum_k |g_k - mean(g)|^2 / (K - 1) at the run's parameters, as in a history. All betas see the same batches,
+    so that their differences are sharper than their intervals. The interval is a 95% percentile bootstrap over batches,
+    with the Gram matrix of the gradients in the place of the gradients.
 
     Args:
         run: a trained run.
@@ -51,9 +51,9 @@ def gradient_variance(
     rows = []
     for beta in betas:
         experiment = eqx.tree_at(LIVE_SETTINGS["beta"], run.experiment, np.asarray(beta, np.float64))
-        gradients = _probe(num_batches)(experiment, run.state, np.asarray(seed, np.int32))
-        gradients = np.asarray(gradients, np.float64)
-        rows.append({"beta": float(beta), **_summary(gradients @ gradients.T)})
+        with single_precision():
+            gradients = np.asarray(_probe(num_batches)(experiment, run.state, np.asarray(seed, np.int32)))
+        rows.append({"beta": float(beta), **_summary(gradients)})
     return pd.DataFrame(rows)
 
 
@@ -67,17 +67,18 @@ def _probe(num_batches: int):
     return compiled(gradients)
 
 
-def _summary(gram: Float[np.ndarray, "k k"]) -> dict[str, float]:
-    """Trace with its interval, from the inner products of the gradients."""
-    count = len(gram)
+def _summary(gradients: Float[np.ndarray, "k p"]) -> dict[str, float]:
+    """Trace with its interval."""
+    count, trace = len(gradients), float(covariance_trace(gradients))
+    mean = np.asarray(np.mean(gradients, axis=0, dtype=np.float64))
+    deviations = gradients - mean
     rng = np.random.default_rng(0)
     weights = rng.multinomial(count, np.full(count, 1 / count), size=NUM_BOOTSTRAP) / count
     # A resample of k points has k - 1 degrees of freedom, and distinct points fewer still: rescaled to be unbiased.
-    traces = _weighted_trace(weights, gram) * (count / (count - 1)) ** 2
+    traces = _weighted_trace(weights, deviations @ deviations.T) * (count / (count - 1)) ** 2
     tail = 100 * (1 - CONFIDENCE) / 2
     low, high = np.percentile(traces, [tail, 100 - tail])
-    trace = float(_weighted_trace(np.full((1, count), 1 / count), gram)[0] * count / (count - 1))
-    mean_squared = gram.mean() - trace / count
+    mean_squared = float(np.vdot(mean, mean)) - trace / count
     relative = trace / mean_squared if mean_squared > 0 else np.nan
     return {"trace": trace, "low": float(low), "high": float(high), "relative": float(relative)}
 

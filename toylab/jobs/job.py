@@ -134,8 +134,16 @@ class Job:
 
     def work(self) -> None:
         """Do one unit: compile, or train one stretch, or act on a wish."""
+        self._or_fail(self._work)
+
+    def hold(self) -> None:
+        """Read as queued: this job wants to train and others do so first."""
+        self._or_fail(self._hold)
+
+    def _or_fail(self, task: Callable[[], None]) -> None:
+        """Do ``task``; an error of any kind ends this job and nothing else."""
         try:
-            self._work()
+            task()
         except ValueError as error:
             self._publish(JobState.FAILED, message=str(error).split("\n", 1)[0])
         except Exception as error:
@@ -143,8 +151,7 @@ class Job:
                 log.exception("job %s failed", self.id)
             self._publish(JobState.FAILED, message=f"Training failed; the log has it under id {self.id}.")
 
-    def hold(self) -> None:
-        """Read as queued: this job wants to train and others do so first."""
+    def _hold(self) -> None:
         resumed = self.snapshot.state is JobState.PAUSED and not self._paused
         if self.snapshot.state is JobState.RUNNING or resumed:
             if self._live is not None:

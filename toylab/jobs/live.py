@@ -23,8 +23,6 @@ NUM_SHOWN = 1024
 """Samples, and data points, that a viewer is shown; as many as the lab evaluates: one program for both."""
 SEED_SHOWN = 404
 FIRST_STRETCH = 5
-BLOWN_UP = 1e4
-"""Measured: runs that recover stay below 100, runs that never do pass 100,000 within a few hundred steps."""
 
 
 class LiveTraining:
@@ -48,7 +46,6 @@ class LiveTraining:
                 f"the lab draws points in the plane; {config.dataset} has dimension {dataset.dim}"
             )
         self.data = dataset.sample(NUM_SHOWN, seed=SEED_SHOWN)
-        self._zero_loss = dataset.dim + float(np.mean(np.sum(self.data**2, axis=1)))
         self._length = FIRST_STRETCH
         self._seconds_per_step: deque[float] = deque(maxlen=30)
         self._marks: deque[tuple[float, int]] = deque()
@@ -58,7 +55,7 @@ class LiveTraining:
     @property
     def config(self) -> RunConfig:
         """Settings of the chosen lane, live changes included."""
-        return self._trainer.configs[0]
+        return self._trainer.current(0)
 
     @property
     def step(self) -> int:
@@ -71,17 +68,8 @@ class LiveTraining:
         return self._trainer.done
 
     def diverged_at(self) -> list[int]:
-        """For each lane the step at which it diverged, or -1.
-
-        That is a loss or gradient that is not finite (the trainer's rule), or a mean loss of ``BLOWN_UP`` times that
-        of a net that says zero, E|eps - x0|^2: Adam survives such a step, but in a net that has lost everything.
-        """
-        found = self._trainer.ensemble.diverged_at()
-        for lane, table in enumerate(self.histories()):
-            lost = table.index.to_numpy()[table["loss"].to_numpy(float) > BLOWN_UP * self._zero_loss]
-            if found[lane] < 0 and len(lost):
-                found[lane] = int(lost[0])
-        return found
+        """For each lane the step at which it diverged, or -1."""
+        return self._trainer.ensemble.diverged_at()
 
     def set(self, **changes: float) -> None:
         """Change live settings from the next step on: beta of the chosen lane, all others of both lanes."""
@@ -113,7 +101,7 @@ class LiveTraining:
         return taken
 
     def forget_speed(self) -> None:
-        """Start the average speed anew: time spent compiling or paused is none of it."""
+        """Restart the average speed: time spent compiling or paused is none of it."""
         self._marks.clear()
 
     @property
@@ -125,11 +113,11 @@ class LiveTraining:
         return (last - first) / max(end - start, 1e-6)
 
     def samples(self) -> Float[np.ndarray, "lanes n dim"]:
-        """One-step samples of both lanes, from the same noise each time: points move, they do not flicker."""
-        return self._trainer.ensemble.sample(NUM_SHOWN, nfe=1, seed=SEED_NOISE)
+        """Samples of both lanes, from the same noise each time: points move, they do not flicker."""
+        return self._trainer.ensemble.sample(NUM_SHOWN, seed=SEED_NOISE)
 
     def histories(self) -> tuple[pd.DataFrame, ...]:
-        """One table per lane, bounded; made anew only where a row has come."""
+        """One table per lane, bounded; remade only when a row has arrived."""
         row = self.step // self._trainer.log_interval + (self.step == self._trainer.steps)
         if row != self._tables_row:
             self._tables = tuple(bin_means(self._trainer.history(lane)) for lane in range(2))
@@ -157,6 +145,6 @@ class LiveTraining:
         """The lanes as runs that can be saved: (chosen, baseline)."""
         states = self._trainer.ensemble.states()
         return [
-            Run(config, state, self._trainer.history(lane))
+            Run(config, state, self._trainer.history(lane), changes=self._trainer.changes[lane])
             for lane, (config, state) in enumerate(zip(self._trainer.configs, states, strict=True))
         ]

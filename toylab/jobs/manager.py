@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 from toylab.config import RunConfig
 from toylab.jobs.ending import is_shutdown
@@ -125,7 +126,9 @@ class JobManager:
                 self._jobs = [job for job in self._jobs if job.active]
                 self._stop_orphans()
                 if job := self._pick():
-                    return job.work
+                    # They publish samples, which takes JAX: not under the lock, and not where an error ends the worker.
+                    waiting = [other for other in self._jobs if other is not job and other.runnable]
+                    return partial(_take_turn, job, waiting)
                 if self._chores:
                     return self._chores.popleft()
                 # Deadlines of pauses and orphans need a look now and then; without jobs there are none.
@@ -143,14 +146,10 @@ class JobManager:
         current = self._current
         turn_over = self._clock() - self._turn_began > TURN_SECONDS and len(ready) > 1
         if current in ready and not turn_over:
-            for other in ready:
-                if other is not current:
-                    other.hold()
             return current
         if current is not None and current in self._jobs:
             self._jobs.remove(current)
             self._jobs.append(current)
-            current.hold()
         self._current = next(job for job in ready if job is not current)
         self._turn_began = self._clock()
         return self._current
@@ -159,3 +158,10 @@ class JobManager:
         for job in self._jobs:
             if job.orphaned_at is not None and self._clock() > job.orphaned_at + GRACE_SECONDS:
                 job.stop()
+
+
+def _take_turn(job: Job, waiting: list[Job]) -> None:
+    """One unit of work of ``job``, once those that wait for it say so."""
+    for other in waiting:
+        other.hold()
+    job.work()

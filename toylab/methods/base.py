@@ -69,7 +69,9 @@ class AbstractMethod(eqx.Module):
     uses_beta: ClassVar[bool] = False
     """Whether the coefficient of the tangent plays a part."""
     sampler: ClassVar[Literal["average_velocity", "ode"]] = "average_velocity"
-    """How to sample: steps of the average velocity, or an ODE solver on u(x, t, t)."""
+    """How to sample: steps of the average velocity, or Heun's ODE solver on u(x, t, t)."""
+    eval_nfe: ClassVar[int] = 1
+    """Network evaluations per sample where nothing else is said: in histories, saved samples and scores."""
     changes: ClassVar[tuple[Part, ...]] = ()
     """The parts of vanilla MeanFlow that it changes."""
     formula: ClassVar[str] = ""

@@ -30,6 +30,7 @@ class FlowMatching(AbstractMethod):
     changes: ClassVar[tuple[Part, ...]] = ("jacobian",)
     formula: ClassVar[str] = r"|u(x_t, t, t) - v_{\rm cond}|^2"
     sampler: ClassVar[Literal["average_velocity", "ode"]] = "ode"
+    eval_nfe: ClassVar[int] = 32  # one step of an ODE solver leads to the mean of the data
 
     target: AbstractProxy = eqx.field(default_factory=Conditional)
     weight: AdaptiveWeight = eqx.field(default_factory=AdaptiveWeight)

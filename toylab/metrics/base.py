@@ -1,4 +1,4 @@
-"""What a metric is: a number from samples and a reference, with its direction, its unit and its largest n."""
+"""What a metric is: a number from samples and a reference, with its direction and its largest n."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -9,9 +9,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from toylab.registry import Registry
-
-# Beyond this a sample has diverged, and squares of float32 coordinates would overflow to a silent infinity.
-MAX_COORDINATE = 1e15
+from toylab.safe_npz import MAX_COORDINATE
 
 
 @runtime_checkable
@@ -41,10 +39,8 @@ class AbstractMetric(ABC):
     A member sets the class variables and writes ``compute``; the call checks the arrays first, once for all.
     """
 
-    unit: ClassVar[str] = "data units"
     higher_is_better: ClassVar[bool] = False
     needs_modes: ClassVar[bool] = False
-    default_n: ClassVar[int] = 4096
     max_n: ClassVar[int] = 1_000_000
 
     def __call__(
@@ -74,6 +70,11 @@ class AbstractMetric(ABC):
         seed: int,
     ) -> float:
         """The metric of checked arrays; ``modes`` is given where ``needs_modes`` is set."""
+
+
+def can_be_scored(points: Float[np.ndarray, "n dim"]) -> bool:
+    """Whether every coordinate is finite and no larger than 1e15: else a metric refuses the points."""
+    return bool(np.all(np.abs(points) <= MAX_COORDINATE))  # False for NaN
 
 
 def as_points(points: ArrayLike, name: str) -> Float[np.ndarray, "n dim"]:

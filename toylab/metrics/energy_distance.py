@@ -23,7 +23,6 @@ class EnergyDistance(AbstractMetric):
     memory in blocks of 64 MB. Source: Szekely and Rizzo 2013.
     """
 
-    unit: ClassVar[str] = "root of data units"
     max_n: ClassVar[int] = 16_384
 
     def compute(

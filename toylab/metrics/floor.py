@@ -23,11 +23,12 @@ class Score(NamedTuple):
     """A metric with what is needed to read it.
 
     Args:
-        value: mean over keys.
+        value: mean over keys; NaN where a sample is not finite.
         stderr: standard error of that mean over keys; NaN for a single key.
         n: number of samples per key.
         floor: the same metric between two fresh data samples of n points.
         num_keys: number of independent samples behind the mean.
+        nfe: network evaluations per sample.
     """
 
     value: float
@@ -35,26 +36,21 @@ class Score(NamedTuple):
     n: int
     floor: float
     num_keys: int = 1
-
-    @property
-    def excess(self) -> float:
-        """Value minus floor: what is left once the noise of finite samples is taken away."""
-        return self.value - self.floor
+    nfe: int = 1
 
     @classmethod
-    def of(cls, values: Sequence[float], n: int, floor: float) -> "Score":
+    def of(cls, values: Sequence[float], n: int, floor: float, nfe: int = 1) -> "Score":
         """The score of one value per key.
 
         Raises:
             ValueError: no value.
         """
         mean, stderr = mean_and_stderr(values)
-        return cls(mean, stderr, n, floor, len(values))
+        return cls(mean, stderr, n, floor, len(values), nfe)
 
     def to_json(self) -> dict[str, Any]:
-        """``{"value", "stderr", "n", "floor"}``; NaN becomes None, which JSON has."""
-        numbers = {"value": self.value, "stderr": self.stderr, "n": self.n, "floor": self.floor}
-        return {name: number if math.isfinite(number) else None for name, number in numbers.items()}
+        """The fields by name; NaN becomes None, since JSON has no NaN."""
+        return {name: number if math.isfinite(number) else None for name, number in self._asdict().items()}
 
 
 def floor(

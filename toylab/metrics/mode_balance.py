@@ -22,7 +22,6 @@ class ModeBalance(AbstractMetric):
     not used.
     """
 
-    unit: ClassVar[str] = "probability"
     needs_modes: ClassVar[bool] = True
 
     def compute(

@@ -26,7 +26,6 @@ class ModeCoverage(AbstractMetric):
 
     share: float = 0.1
 
-    unit: ClassVar[str] = "share of modes"
     higher_is_better: ClassVar[bool] = True
     needs_modes: ClassVar[bool] = True
 

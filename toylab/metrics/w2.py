@@ -3,27 +3,13 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-from jaxtyping import Float
-
-from toylab.metrics.base import AbstractMetric, ModesLike, metrics
-from toylab.metrics.exact import MAX_POINTS, wasserstein
+from toylab.metrics.base import metrics
+from toylab.metrics.distances import AbstractExact
 
 
 @metrics.register("w2", citation="flamary2021pot")
 @dataclass(frozen=True)
-class W2(AbstractMetric):
+class W2(AbstractExact):
     """Exact Wasserstein-2 distance between the two point sets, by network simplex (POT)."""
 
-    default_n: ClassVar[int] = 2048
-    max_n: ClassVar[int] = MAX_POINTS
-
-    def compute(
-        self,
-        samples: Float[np.ndarray, "n dim"],
-        reference: Float[np.ndarray, "m dim"],
-        modes: ModesLike | None,
-        seed: int,
-    ) -> float:
-        """W_2; ``seed`` has no effect."""
-        return wasserstein(samples, reference, p=2)
+    order: ClassVar[int] = 2

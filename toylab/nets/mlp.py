@@ -99,6 +99,7 @@ class MLP(eqx.Module):
 
 
 def _linear(key: PRNGKey, fan_in: int, fan_out: int, scale: float) -> eqx.nn.Linear:
-    layer = eqx.nn.Linear(fan_in, fan_out, key=key)
+    # The layer's own weights are never drawn: the key has one use.
+    layer = eqx.filter_eval_shape(eqx.nn.Linear, fan_in, fan_out, key=key)
     weight = scale * jax.random.normal(key, (fan_out, fan_in)) / jnp.sqrt(fan_in)
     return eqx.tree_at(lambda node: (node.weight, node.bias), layer, (weight, jnp.zeros(fan_out)))

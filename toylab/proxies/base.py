@@ -4,6 +4,7 @@ from abc import abstractmethod
 from typing import ClassVar, NamedTuple
 
 import equinox as eqx
+import jax
 
 from toylab.data import AbstractDataset
 from toylab.registry import Registry
@@ -42,9 +43,13 @@ class AbstractProxy(eqx.Module):
     num_reference: int = eqx.field(default=0, init=False, static=True)
     """Fresh data points that it needs per batch."""
 
-    @abstractmethod
     def __call__(self, x_t: Point, t: Scalar, x0: Point, eps: Point, context: Context) -> Point:
-        """v_hat at the point ``x_t`` of time ``t``, which was made of the pair (x0, eps)."""
+        """v_hat at the point ``x_t`` of time ``t``, which was made of the pair (x0, eps), without gradient."""
+        return jax.lax.stop_gradient(self.estimate(x_t, t, x0, eps, context))
+
+    @abstractmethod
+    def estimate(self, x_t: Point, t: Scalar, x0: Point, eps: Point, context: Context) -> Point:
+        """What the proxy says; the call stops the gradient, here and nowhere else."""
 
 
 proxies: Registry[AbstractProxy] = Registry("proxy", "toylab.proxies")

@@ -29,7 +29,7 @@ class BatchPosterior(AbstractProxy):
                 f"num_reference must be a whole number in [1, 65536], got {self.num_reference!r}"
             )
 
-    def __call__(self, x_t: Point, t: Scalar, x0: Point, eps: Point, context: Context) -> Point:
+    def estimate(self, x_t: Point, t: Scalar, x0: Point, eps: Point, context: Context) -> Point:
         """Average of the candidates' velocities (x_t - x0_j) / t by their posterior weights."""
         if context.reference is None:
             raise ValueError("the batch_posterior proxy needs reference points")

@@ -13,6 +13,6 @@ class Conditional(AbstractProxy):
 
     uses_pair: ClassVar[bool] = True
 
-    def __call__(self, x_t: Point, t: Scalar, x0: Point, eps: Point, context: Context) -> Point:
+    def estimate(self, x_t: Point, t: Scalar, x0: Point, eps: Point, context: Context) -> Point:
         """eps - x0."""
         return conditional_velocity(x0, eps)

@@ -12,6 +12,6 @@ class EMA(AbstractProxy):
 
     uses_net: ClassVar[bool] = True
 
-    def __call__(self, x_t: Point, t: Scalar, x0: Point, eps: Point, context: Context) -> Point:
+    def estimate(self, x_t: Point, t: Scalar, x0: Point, eps: Point, context: Context) -> Point:
         """u_EMA(x_t, t, t)."""
         return context.net_ema(x_t, t, t)

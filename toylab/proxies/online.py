@@ -12,6 +12,6 @@ class Online(AbstractProxy):
 
     uses_net: ClassVar[bool] = True
 
-    def __call__(self, x_t: Point, t: Scalar, x0: Point, eps: Point, context: Context) -> Point:
+    def estimate(self, x_t: Point, t: Scalar, x0: Point, eps: Point, context: Context) -> Point:
         """u(x_t, t, t)."""
         return context.net(x_t, t, t)

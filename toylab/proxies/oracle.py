@@ -8,7 +8,7 @@ from toylab.types import Point, Scalar
 class OracleVelocity(AbstractProxy):
     """v_hat = v(x_t, t) exactly: no bias and no noise, which no real problem offers. The upper bound of every proxy."""
 
-    def __call__(self, x_t: Point, t: Scalar, x0: Point, eps: Point, context: Context) -> Point:
+    def estimate(self, x_t: Point, t: Scalar, x0: Point, eps: Point, context: Context) -> Point:
         """v(x_t, t) from the dataset."""
         if context.dataset is None:
             raise ValueError("the oracle proxy needs the dataset")

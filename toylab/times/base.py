@@ -19,6 +19,10 @@ class AbstractTimeSampler(eqx.Module):
     def draw(self, key: PRNGKey, n: int) -> Times:
         """``n`` independent pairs (r, t) with r <= t; pure, ``n`` static."""
 
+    def draw_single(self, key: PRNGKey, n: int) -> Float[AnyArray, " n"]:
+        """``n`` independent times, for methods without pairs; by default the later one of a pair."""
+        return self.draw(key, n)[1]
+
 
 def limit_gap(r: Float[AnyArray, " n"], t: Float[AnyArray, " n"], max_gap: Scalar) -> Float[AnyArray, " n"]:
     """Earlier times raised to t - max_gap where the gap is larger."""

@@ -3,10 +3,11 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float
 
 from toylab.paths import MIN_TIME
 from toylab.times.base import AbstractTimeSampler, Times, time_samplers
-from toylab.types import PRNGKey
+from toylab.types import AnyArray, PRNGKey
 
 
 @time_samplers.register("uniform", citation="lu2026variance")
@@ -22,5 +23,12 @@ class Uniform(AbstractTimeSampler):
 
     def draw(self, key: PRNGKey, n: int) -> Times:
         """``n`` sorted pairs."""
-        times = self.low + (self.high - self.low) * jax.random.uniform(key, (n, 2))
+        times = self._times(key, (n, 2))
         return jnp.min(times, axis=1), jnp.max(times, axis=1)
+
+    def draw_single(self, key: PRNGKey, n: int) -> Float[AnyArray, " n"]:
+        """``n`` uniform times: one draw each, not the larger of two."""
+        return self._times(key, (n,))
+
+    def _times(self, key: PRNGKey, shape: tuple[int, ...]) -> Float[AnyArray, "..."]:
+        return self.low + (self.high - self.low) * jax.random.uniform(key, shape)

@@ -110,7 +110,8 @@ class _Group:
         started = [run for run in resume if run is not None]
         states = [run.state for run in started] if len(started) == len(configs) else None
         histories = [run.history for run in started] if states else None
-        self._trainer = Trainer(configs, states, histories)
+        changes = [run.changes for run in started] if states else None
+        self._trainer = Trainer(configs, states, histories, changes)
 
     def run(self, bar: tqdm, interrupted: threading.Event) -> None:
         """Train to the end or until interrupted; save on the way and at the end."""
@@ -129,7 +130,13 @@ class _Group:
         trainer = self._trainer
         states = trainer.ensemble.states()
         return [
-            Run(config, state, trainer.history(lane), Path(path) if path is not None else None)
+            Run(
+                config,
+                state,
+                trainer.history(lane),
+                Path(path) if path is not None else None,
+                trainer.changes[lane],
+            )
             for lane, (config, state, path) in enumerate(
                 zip(trainer.configs, states, self._paths, strict=True)
             )
@@ -145,7 +152,7 @@ class _Group:
             if step >= 0:
                 warnings.warn(
                     f"{config.dataset} with beta={config.beta:g}, learning_rate={config.learning_rate:g}, "
-                    f"seed={config.seed} diverged at step {step}; its last finite state is kept",
+                    f"seed={config.seed} diverged at step {step}; the state before it is kept",
                     RuntimeWarning,
                     stacklevel=4,
                 )

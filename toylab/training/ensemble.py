@@ -50,7 +50,8 @@ class Ensemble:
         self._experiments = self._lanes.put(experiments)
         if states is None:
             # On one device: a program for each would double the compilation before the first step.
-            states = [jax.device_get(parallel.compiled(init_state)(each)) for each in experiments]
+            with parallel.single_precision():
+                states = [jax.device_get(parallel.compiled(init_state)(each)) for each in experiments]
         self._states = self._lanes.put(states)
 
     def advance(self, num_steps: int) -> None:
@@ -97,9 +98,10 @@ class Ensemble:
         self._states = self._lanes.map(_with_empty_window, self._states)
         return windows
 
-    def sample(self, n: int, nfe: int = 1, seed: int = 0) -> Float[np.ndarray, "lanes n dim"]:
-        """``n`` samples of each lane's moving average in ``nfe`` network evaluations, from the same noise."""
+    def sample(self, n: int, nfe: int | None = None, seed: int = 0) -> Float[np.ndarray, "lanes n dim"]:
+        """``n`` samples of each lane's moving average in ``nfe`` evaluations (or the method's own), same noise."""
         shared = (np.asarray(seed, np.int32),)
+        nfe = self._host_experiments[0].method.eval_nfe if nfe is None else nfe
         return np.stack(
             self._lanes.get(self._lanes.map(_sampler(n, nfe), self._experiments, self._states, shared=shared))
         )

@@ -33,6 +33,8 @@ class Experiment(eqx.Module):
     grad_clip: Scalar | float
     ema_decay: Scalar | float
     max_gap: Scalar | float
+    zero_loss: Scalar | float
+    """Expected loss of a net that says zero, E|eps - x0|^2: the scale on which a loss has blown up."""
     steps: Count | int
     seed: Count | int
     net: MLPSpec = eqx.field(static=True)
@@ -54,6 +56,8 @@ def build_experiment(config: RunConfig) -> Experiment:
     """
     dataset = datasets.create(config.dataset, config.dataset_options)
     method = _build_method(config)
+    if "beta" in config.coefficient_options:
+        raise ValueError("coefficient_options cannot hold beta: that is the setting beta")
     coefficient = coefficients.create(config.coefficient, {**config.coefficient_options, "beta": config.beta})
     if coefficient.observed_share and not isinstance(method, MeanFlow):
         raise ValueError(
@@ -68,6 +72,7 @@ def build_experiment(config: RunConfig) -> Experiment:
         grad_clip=config.grad_clip,
         ema_decay=config.ema_decay,
         max_gap=config.max_gap,
+        zero_loss=_zero_loss(dataset),
         steps=config.steps,
         seed=config.seed,
         net=MLPSpec(
@@ -88,6 +93,32 @@ def build_experiment(config: RunConfig) -> Experiment:
     return jax.tree.map(_as_array, experiment)
 
 
+PIECES = {
+    "tangent": ("proxy", "proxy_options"),
+    "target": ("target", "target_options"),
+    "weight": ("adaptive_power", "adaptive_constant"),
+    "anchor": ("anchor_weight", "anchor_min", "anchor_max"),
+}
+"""Pieces that methods share, and the settings that they are made of."""
+
+
+def unused_settings(config: RunConfig) -> list[str]:
+    """Settings of ``config`` that differ from their default although its method has no use for them.
+
+    Raises:
+        ValueError: an unknown method.
+    """
+    accepted, default = methods.options(config.method), RunConfig()
+    names = [name for piece, names in PIECES.items() if piece not in accepted for name in names]
+    return [name for name in names if getattr(config, name) != getattr(default, name)]
+
+
+def without_unused_settings(config: RunConfig) -> RunConfig:
+    """``config`` with those settings at their default: for grids over methods, where a flag means all that take it."""
+    default = RunConfig()
+    return config.replace(**{name: getattr(default, name) for name in unused_settings(config)})
+
+
 def structure(experiment: Experiment) -> Hashable:
     """What must agree for two experiments to be lanes of one program."""
     leaves, treedef = jax.tree.flatten(experiment)
@@ -95,7 +126,20 @@ def structure(experiment: Experiment) -> Hashable:
 
 
 def _build_method(config: RunConfig) -> AbstractMethod:
-    """The method with those of the common pieces that it accepts."""
+    """The method with those of the common pieces that it accepts.
+
+    Raises:
+        ValueError: a setting of a piece that it does not accept, or an unknown option.
+    """
+    if unused := unused_settings(config):
+        accepted = [
+            name
+            for piece, names in PIECES.items()
+            if piece in methods.options(config.method)
+            for name in names
+        ]
+        choices = ", ".join(accepted) or "none of proxy, target, adaptive_power and anchor_weight"
+        raise ValueError(f"method {config.method!r} does not use {unused[0]}; it takes {choices}")
     anchor = (
         Anchor(config.anchor_weight, config.anchor_min, config.anchor_max) if config.anchor_weight else None
     )
@@ -112,6 +156,12 @@ def _build_method(config: RunConfig) -> AbstractMethod:
         raise ValueError(f"unknown option {unknown[0]!r} of method {config.method!r}; choices: {choices}")
     used = {name: piece for name, piece in pieces.items() if name in accepted}
     return methods.create(config.method, {**used, **config.method_options})
+
+
+def _zero_loss(dataset: AbstractDataset) -> float:
+    """E|eps - x0|^2 = dim + Tr Cov[x0] + |E[x0]|^2."""
+    mean, covariance = dataset.moments()
+    return float(dataset.dim + np.trace(covariance) + mean @ mean)
 
 
 def _as_array(leaf: object) -> np.ndarray:

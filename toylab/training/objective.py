@@ -38,8 +38,11 @@ def draw_batch(experiment: Experiment, key: PRNGKey) -> Batch:
     size, num_equal, method = experiment.batch_size, experiment.num_equal, experiment.method
     x0 = experiment.dataset.draw(key_data, size)
     eps = jax.random.normal(key_eps, x0.shape, x0.dtype)
-    r, t = experiment.times.draw(key_times, size)
-    r = limit_gap(r, t, jnp.asarray(experiment.max_gap, r.dtype))
+    if method.uses_pairs:
+        r, t = experiment.times.draw(key_times, size)
+        r = limit_gap(r, t, jnp.asarray(experiment.max_gap, r.dtype))
+    else:
+        r = t = experiment.times.draw_single(key_times, size)
     uniforms = jax.random.uniform(key_uniforms, (size, method.num_uniforms))
     rows = Example(x0, eps, r, t, uniforms)
     equal = jax.tree.map(lambda leaf: leaf[:num_equal], rows._replace(r=t))
@@ -142,7 +145,7 @@ def observe(experiment: Experiment, state: TrainState, batch: Batch) -> Observat
     rows = jax.tree.map(lambda leaf: leaf[:count], batch.pairs)
     context = context_of(experiment, flat_net(experiment.net).bind(state.params), state, batch)
     cross, square = jax.vmap(lambda example: method.observe(example, context))(rows)
-    return Observations(rows.r, rows.t, cross, square)
+    return Observations(rows.r, rows.t, jnp.asarray(cross), jnp.asarray(square))
 
 
 def replica_gradients(experiment: Experiment, state: TrainState, keys: PRNGKey) -> Gradients:
@@ -151,7 +154,7 @@ def replica_gradients(experiment: Experiment, state: TrainState, keys: PRNGKey) 
 
 
 def covariance_trace(gradients: Gradients) -> Scalar:
-    """Tr Cov of a sample of gradients (rows), unbiased: sum_k |g_k - mean|^2 / (K - 1)."""
+    """Tr Cov of a sample of gradients (rows), unbiased: sum_k |g_k - mean|^2 / (K - 1); the one estimator of it."""
     return jnp.sum((gradients - jnp.mean(gradients, axis=0)) ** 2) / (gradients.shape[0] - 1)
 
 

@@ -1,5 +1,6 @@
 """A run: what is left of training, and what one does with it."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -10,16 +11,17 @@ from jaxtyping import Array, Float
 
 from toylab import runs
 from toylab.checkpoint import restore_tree, save_tree
-from toylab.config import SCHEMA, RunConfig
+from toylab.config import Change, RunConfig, with_changes
 from toylab.data import AbstractDataset
 from toylab.nets import flat_net
+from toylab.parallel import single_precision
 from toylab.training.ensemble import draw_samples
 from toylab.training.experiment import Experiment, build_experiment
 from toylab.training.state import TrainState, init_state
 from toylab.types import PRNGKey, VelocityNet
 
 SAVED_SAMPLES = 4096
-"""One-step samples, and as many data points, that a run folder holds."""
+"""Samples, and as many data points, that a run folder holds."""
 MAX_CHUNK = 65_536
 
 
@@ -27,25 +29,35 @@ class Run:
     """A trained (or half-trained) net with its settings and its history.
 
     Attributes:
-        config: every setting.
+        config: every setting, as the run began.
+        changes: live changes (step, name, value), oldest first; none but for runs that someone steered.
         history: one row per logging interval, indexed by step: loss, grad_norm, beta, learning_rate, grad_variance,
             sw1 and its floor.
         path: the run folder, or None while it was never saved.
         state: parameters, moving average and optimiser state as numpy arrays.
     """
 
-    def __init__(self, config: RunConfig, state: TrainState, history: pd.DataFrame, path: Path | None = None):
+    def __init__(
+        self,
+        config: RunConfig,
+        state: TrainState,
+        history: pd.DataFrame,
+        path: Path | None = None,
+        changes: Sequence[Change] = (),
+    ):
         self.config = config
         self.state = state
         self.history = history
         self.path = path
-        self._experiment = build_experiment(config)
+        self.changes = tuple(changes)
+        self._experiment = build_experiment(with_changes(config, changes))
 
     def __repr__(self) -> str:
+        changed = ", changed while training" if self.changes else ""
         score = "" if self.history.empty else f", sw1={self.history['sw1'].iloc[-1]:.4f}"
         return (
             f"Run({self.config.dataset}, {self.config.method}, beta={self.config.beta:g}, seed={self.config.seed}, "
-            f"step {self.step}/{self.config.steps}, {self.status}{score})"
+            f"step {self.step}/{self.config.steps}, {self.status}{changed}{score})"
         )
 
     @property
@@ -55,7 +67,7 @@ class Run:
 
     @property
     def diverged_at(self) -> int | None:
-        """The step whose loss or gradient was not finite, if any; the state is the last finite one."""
+        """The step at which training diverged (see `train_step`), if it did; the state is the one before it."""
         step = int(self.state.diverged_at)
         return None if step < 0 else step
 
@@ -68,7 +80,7 @@ class Run:
 
     @property
     def experiment(self) -> Experiment:
-        """The settings as modules: dataset, method, coefficient rule, times."""
+        """The settings as modules (dataset, method, coefficient rule, times), live changes included."""
         return self._experiment
 
     @property
@@ -91,30 +103,40 @@ class Run:
         """
         if n < 1 or nfe < 1:
             raise ValueError(f"n and nfe must be at least 1, got n={n}, nfe={nfe}")
-        key, params = jax.random.key(seed), self.state.params_ema
-        if n <= MAX_CHUNK:
-            return np.asarray(_draw(self._experiment, params, key, n, nfe))
-        starts = range(0, n, MAX_CHUNK)
-        keys = jax.random.split(key, len(starts))
-        chunks = [_draw(self._experiment, params, chunk_key, MAX_CHUNK, nfe) for chunk_key in keys]
-        return np.concatenate(chunks)[:n]
+        with single_precision():
+            key, params = jax.random.key(seed), self.state.params_ema
+            if n <= MAX_CHUNK:
+                return np.asarray(_draw(self._experiment, params, key, n, nfe))
+            keys = jax.random.split(key, -(-n // MAX_CHUNK))
+            chunks = [_draw(self._experiment, params, chunk_key, MAX_CHUNK, nfe) for chunk_key in keys]
+            return np.concatenate(chunks)[:n]
 
     def save(self, path: str | Path) -> Path:
-        """Write the run folder at ``path``, atomically, replacing an older run there."""
-        n = SAVED_SAMPLES
-        generated = self.sample(n, seed=0)
+        """Write the run folder at ``path``, atomically, replacing an older run there.
+
+        Saved samples take the method's ``eval_nfe`` evaluations each. Where some are not finite the folder says how
+        many; the others are kept for a run that diverged, and none for one that did not: nobody shall score survivors.
+        """
+        nfe = self.experiment.method.eval_nfe
+        generated = self.sample(SAVED_SAMPLES, nfe=nfe, seed=0)
+        finite = np.all(np.isfinite(generated), axis=1)
+        nonfinite = int(np.count_nonzero(~finite))
+        if nonfinite:
+            generated = generated[finite if self.status == "diverged" else slice(0)]
+        header = runs.Header(
+            settings=self.config.to_dict(),
+            status=self.status,
+            step=self.step,
+            changes=self.changes,
+            nfe=nfe,
+            nonfinite=nonfinite,
+        )
         self.path = runs.write_run(
             Path(path),
-            config={
-                "schema": SCHEMA,
-                "settings": self.config.to_dict(),
-                "status": self.status,
-                "step": self.step,
-            },
+            header=header,
             history=self.history,
-            # The last finite state of a diverged run may still send samples to infinity: those are left out.
-            generated=generated[np.all(np.isfinite(generated), axis=1)],
-            reference=self.dataset.sample(n, seed=1),
+            generated=generated,
+            reference=self.dataset.sample(SAVED_SAMPLES, seed=1),
             environment=runs.environment(),
             write_checkpoint=lambda folder: save_tree(folder, self.state),
         )
@@ -128,14 +150,16 @@ def load(path: str | Path) -> Run:
         ValueError: not a run folder, or one of its files is damaged; one line that names it.
     """
     folder = runs.read_run(Path(path))
-    settings = folder.config.get("settings")
-    if not isinstance(settings, dict):
-        raise ValueError(f"the run at {path} has no settings in its config.json")
-    config = RunConfig.from_dict(settings)
+    try:
+        config, changes = RunConfig.from_dict(folder.header.settings), folder.header.changes
+        experiment = build_experiment(with_changes(config, changes))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{folder.path / runs.CONFIG}: {error}") from None
     if folder.checkpoint is None:
         raise ValueError(f"the run at {path} has no checkpoint")
-    shapes = jax.eval_shape(init_state, build_experiment(config))
-    return Run(config, restore_tree(folder.checkpoint, shapes), folder.history, folder.path)
+    with single_precision():
+        state = restore_tree(folder.checkpoint, jax.eval_shape(init_state, experiment))
+    return Run(config, state, folder.history, folder.path, changes)
 
 
 @partial(jax.jit, static_argnames=("n", "nfe"))

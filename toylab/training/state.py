@@ -36,7 +36,7 @@ class TrainState(NamedTuple):
     opt_state: optax.OptState
     step: Count
     diverged_at: Count
-    """The step whose loss or gradient was not finite, or -1. Such a lane stands still at its last finite state."""
+    """The step at which the lane diverged (see `train_step`), or -1. It stands still in the state before it."""
     window: Window
     params_teacher: Params | None
     """The method's second copy of the net, if it has one."""

@@ -14,6 +14,11 @@ from toylab.types import Count, PRNGKey, Scalar
 FINAL_LEARNING_RATE = 0.01
 """Share of the peak learning rate at the end of the cosine schedule."""
 
+BLOWN_UP = 1e8
+"""A lane has diverged where the loss of a batch exceeds that of a net that says zero so many times: Adam survives such
+a step, but in a net that has lost everything. Measured over 144 runs of Adam: those whose worst batch stayed below 4e7
+came back to about 1 or better, those that passed 1e10 did not; there were none in between."""
+
 
 def learning_rate_of(experiment: Experiment, progress: Scalar) -> Scalar:
     """Learning rate after the share ``progress`` of training."""
@@ -24,13 +29,17 @@ def learning_rate_of(experiment: Experiment, progress: Scalar) -> Scalar:
 
 
 def train_step(experiment: Experiment, state: TrainState, key: PRNGKey) -> TrainState:
-    """One optimiser step on a fresh batch; a non-finite loss or gradient marks the lane and changes nothing else."""
+    """One optimiser step on a fresh batch; where that diverges, the lane is marked and nothing else changes.
+
+    This is what divergence means everywhere in toylab: a loss or gradient that is not finite, or a loss above
+    ``BLOWN_UP`` times that of a net that says zero.
+    """
     progress = progress_of(experiment.steps, state.step)
     batch = draw_batch(experiment, key)
     loss, gradient = loss_and_gradient(experiment, state, batch)
     # A dot product, which a CPU vectorises; it may not reorder a plain sum.
     grad_norm = jnp.sqrt(jnp.vdot(gradient, gradient))
-    healthy = is_finite(loss) & is_finite(grad_norm)
+    healthy = is_finite(loss) & is_finite(grad_norm) & (loss <= BLOWN_UP * experiment.zero_loss)
 
     clip = experiment.grad_clip
     gradient = gradient * jnp.where(clip > 0, jnp.minimum(1.0, clip / jnp.maximum(grad_norm, 1e-12)), 1.0)

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from toylab.config import RunConfig
+from toylab.config import Change, RunConfig, with_changes
 from toylab.data import AbstractDataset
-from toylab.metrics.base import MAX_COORDINATE
+from toylab.metrics.base import can_be_scored
 from toylab.metrics.sliced import SlicedReference
+from toylab.parallel import single_precision
 from toylab.training.ensemble import Ensemble
 from toylab.training.experiment import build_experiment
 from toylab.training.state import TrainState, progress_of
@@ -35,7 +36,8 @@ HISTORY_COLUMNS = (
     "sw1_floor",
 )
 """Loss and gradient norm are means since the row before; the rest is measured at the step. ``sw1`` is the sliced W1
-of ``eval_samples`` one-step samples, ``sw1_floor`` that between two fresh data samples of the same size."""
+of ``eval_samples`` samples, each in the method's ``eval_nfe`` evaluations; ``sw1_floor`` is that between two fresh data
+samples of the same size."""
 
 
 class Trainer:
@@ -45,6 +47,7 @@ class Trainer:
         configs: settings, one per lane; they must share their structure, steps, logging and evaluation.
         states: checkpoints to start from; fresh runs by default.
         histories: the rows recorded before those states.
+        changes: the live changes made before those states; they are made again.
 
     Raises:
         ValueError: a bad setting, or lanes that cannot share a trainer.
@@ -55,10 +58,13 @@ class Trainer:
         configs: Sequence[RunConfig],
         states: Sequence[TrainState] | None = None,
         histories: Sequence[pd.DataFrame] | None = None,
+        changes: Sequence[Sequence[Change]] | None = None,
     ):
         if len({rhythm(config) for config in configs}) > 1:
             raise ValueError("lanes of one trainer must share steps, log_every and eval_samples")
-        self.configs = list(configs)
+        self.configs = tuple(configs)
+        """Settings at the start; see ``current`` for those in force."""
+        self.changes: list[tuple[Change, ...]] = [tuple(made) for made in changes or [()] * len(configs)]
         self.steps, self.log_interval, self._eval_samples = rhythm(configs[0])
         self._experiments = [build_experiment(config) for config in configs]
         self.ensemble = Ensemble(self._experiments, states)
@@ -67,6 +73,9 @@ class Trainer:
         self._rows: list[list[dict[str, Any]]] = [[] for _ in configs]
         if histories:
             self._rows = [history.reset_index().to_dict("records") for history in histories]
+        for lane, made in enumerate(self.changes):
+            if made:
+                self.ensemble.set(lane, **{change.name: change.value for change in made})
         self._references = _references(configs, [experiment.dataset for experiment in self._experiments])
 
     @property
@@ -76,6 +85,8 @@ class Trainer:
 
     def advance(self, num_steps: int) -> int:
         """Train for at most ``num_steps``, stopping at the next row of the history; returns the steps taken."""
+        if self.step >= self.steps:
+            return 0
         boundary = min(self.steps, (self.step // self.log_interval + 1) * self.log_interval)
         taken = min(num_steps, boundary - self.step)
         self.ensemble.advance(taken)
@@ -85,10 +96,23 @@ class Trainer:
         return taken
 
     def set(self, lane: int, **changes: float) -> None:
-        """Change a live setting (`beta`, `learning_rate`) of one lane from the next step on; its config follows."""
-        config = self.configs[lane].replace(**changes)
+        """Change a live setting (`beta`, `learning_rate`) of one lane from the next step on, and remember it.
+
+        Raises:
+            ValueError: a setting that cannot change during a run, or a value out of range.
+        """
+        self.current(lane).replace(**changes)
         self.ensemble.set(lane, **changes)
-        self.configs[lane] = config
+        for name, value in changes.items():
+            # Dragging a slider makes many changes at one step: the last one is what acted.
+            kept = [change for change in self.changes[lane] if change[:2] != (self.step, name)]
+            if getattr(with_changes(self.configs[lane], kept), name) != value:
+                kept.append(Change(self.step, name, float(value)))
+            self.changes[lane] = tuple(kept)
+
+    def current(self, lane: int) -> RunConfig:
+        """The settings of one lane as they are now, live changes included."""
+        return with_changes(self.configs[lane], self.changes[lane])
 
     def history(self, lane: int) -> pd.DataFrame:
         """Rows so far, indexed by step (see ``HISTORY_COLUMNS``)."""
@@ -100,6 +124,10 @@ class Trainer:
         return self._references[lane]
 
     def _record(self) -> None:
+        with single_precision():
+            self._record_row()
+
+    def _record_row(self) -> None:
         windows = self.ensemble.take_window()
         diverged_at, memories = self.ensemble.diverged_at(), self.ensemble.memories()
         width = self.step - (self.step - 1) // self.log_interval * self.log_interval
@@ -129,7 +157,7 @@ class Trainer:
             return nothing, nothing
         samples = self.ensemble.sample(self._eval_samples, seed=SEED_NOISE)
         scores = [
-            reference.distance(points) if reference and np.all(np.abs(points) < MAX_COORDINATE) else np.nan
+            reference.distance(points) if reference and can_be_scored(points) else np.nan
             for reference, points in zip(self._references, samples, strict=True)
         ]
         return self.ensemble.gradient_variance(NUM_REPLICAS), np.asarray(scores)

@@ -47,7 +47,7 @@ def square(
         },
         "config": {"view": {"stroke": palette.frame, "strokeWidth": 1}},
     }
-    # "content": with a width of its own, Streamlit would lay the chart out anew on a narrow page.
+    # "content": with a width of its own, Streamlit would lay the chart out again on a narrow page.
     st.vega_lite_chart(table, spec, width="content", key=key, alt=alt)
 
 

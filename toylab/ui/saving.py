@@ -4,10 +4,14 @@ import hashlib
 import json
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from toylab.jobs import Job
+
+if TYPE_CHECKING:
+    from toylab.training import Run
 
 FOLDER = Path("runs")
 
@@ -22,7 +26,7 @@ def button(job: Job) -> None:
 
 def save(job: Job, folder: Path = FOLDER) -> list[Path]:
     """Write the chosen lane and the baseline below ``folder``; their paths."""
-    paths = [folder / _name(run.config.to_dict(), run.step, job.snapshot.events) for run in job.runs()]
+    paths = [folder / _name(run) for run in job.runs()]
     for path, run in zip(paths, job.runs(), strict=True):
         run.save(path)
     return paths
@@ -34,7 +38,8 @@ def _dialog(paths: list[Path], changed: bool) -> None:
     st.code("\n".join(map(str, paths)), language=None)
     if changed:
         st.markdown(
-            "Settings were changed on the way: `history.csv` has β and the learning rate of every row."
+            "Settings were changed on the way: `config.json` has the changes and their steps, and the report "
+            "shows these runs apart."
         )
     st.markdown("Compare all saved runs:")
     st.code(f"toylab report {FOLDER}", language="bash")
@@ -42,10 +47,11 @@ def _dialog(paths: list[Path], changed: bool) -> None:
     st.code(f'import toylab as tl\n\nrun = tl.load("{paths[0]}")\nrun.sample(4096)', language="python")
 
 
-def _name(settings: dict, step: int, events: tuple) -> str:
+def _name(run: "Run") -> str:
     """Readable, and different for whatever differs: a run never overwrites another one."""
-    digest = hashlib.sha256(json.dumps([settings, step, events], sort_keys=True).encode()).hexdigest()[:6]
-    name = (
-        f"{settings['dataset']}-beta{settings['beta']:g}-{settings['proxy']}-seed{settings['seed']}-{digest}"
-    )
+    config = run.config
+    told = json.dumps([config.to_dict(), run.step, run.changes], sort_keys=True)
+    digest = hashlib.sha256(told.encode()).hexdigest()[:6]
+    changed = "-changed" if run.changes else ""
+    name = f"{config.dataset}-beta{config.beta:g}{changed}-{config.proxy}-seed{config.seed}-{digest}"
     return re.sub(r"[^A-Za-z0-9_.-]", "_", name)

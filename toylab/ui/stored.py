@@ -18,7 +18,7 @@ def first_run() -> Snapshot:
     return Snapshot(
         seq=0,
         state=JobState.DONE,
-        config=RunConfig.from_dict(content["config"]),
+        config=RunConfig.from_dict(content["settings"]),
         step=content["step"],
         samples=np.asarray(content["samples"], np.float32),
         data=np.asarray(content["data"], np.float32),

@@ -56,7 +56,7 @@ _SHEET = """
 /* Streamlit fades what a slow run has not drawn again yet: here it would flicker. */
 .st-key-stage [data-stale="true"] { opacity: 1 !important; }
 .stVegaLiteChart svg, .stVegaLiteChart canvas { background: transparent !important; }
-/* A square keeps its numbers and is shrunk as a picture: laid out anew, it would lose its aspect. */
+/* A square keeps its numbers and is shrunk as a picture: if it were laid out again, it would lose its aspect. */
 .st-key-squares div { max-width: 100%; }
 .st-key-squares canvas { max-width: 100%; height: auto !important; }
 

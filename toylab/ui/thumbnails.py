@@ -11,7 +11,6 @@ from jaxtyping import Float
 from PIL import Image
 
 from toylab.data import datasets
-from toylab.parallel import use_all_cores
 from toylab.ui.settings import dataset_names
 
 ASSETS = Path(__file__).parent / "assets"
@@ -32,7 +31,6 @@ def points(name: str) -> Float[np.ndarray, "n 2"]:
     packaged = _packaged().get(name)
     if packaged is not None:
         return np.asarray(packaged, np.float32)
-    use_all_cores()  # before JAX starts
     return datasets.create(name).sample(1000, seed=1)
 
 

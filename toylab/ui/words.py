@@ -42,7 +42,7 @@ def sentence(snapshot: Snapshot, place: int = 0, kind: Kind = "job") -> str:
         )
         return f"{verdict(snapshot)} {tail}"
     if state is JobState.STOPPED:
-        return f"Stopped at step {snapshot.step:,}. Start begins anew."
+        return f"Stopped at step {snapshot.step:,}. Start begins again."
     if state is JobState.PAUSED:
         return f"Paused at step {snapshot.step:,}. Step on, or move β and resume."
     if config.beta == 0:
