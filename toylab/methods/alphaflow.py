@@ -82,6 +82,7 @@ class AlphaFlow(AbstractRegression):
         """The branch of the present alpha; beta plays no part."""
         alpha = self.alpha(context.progress)
         # Rows of a batch share alpha, so that this is a true branch: the derivative costs nothing before alpha = 0.
+        # Over lanes that differ both are computed and one is dropped, with its gradient: alpha = 0 divides nothing.
         return jax.lax.cond(
             alpha > 0,
             lambda: self._discrete(example, context, alpha),
@@ -89,8 +90,6 @@ class AlphaFlow(AbstractRegression):
         )
 
     def _discrete(self, example: Example, context: Context, alpha: Scalar) -> Scalar:
-        # Under vmap over lanes both branches are computed; there alpha = 0 must not divide.
-        alpha = jnp.where(alpha > 0, alpha, 1.0)
         target = discrete_target(context.net, example, self.pair_target(example, context), alpha)
         target = jnp.where(self.clip > 0, jnp.clip(target, -self.clip, self.clip), target)
         u = context.net(example.x_t, example.r, example.t)
