@@ -25,7 +25,7 @@ TINY = [
     "--steps", "60", "--batch-size", "16", "--width", "8", "--depth", "2", "--embed-dim", "4",
     "--eval-samples", "64", "--log-every", "10",
 ]  # fmt: skip
-DIVERGING = [*TINY, "--depth", "3", "--embed-dim", "8", "--optimizer", "sgd"]
+DIVERGING = [*TINY, "--depth", "3", "--embed-dim", "8", "--optimizer", "sgd", "--activation", "silu"]
 
 
 @pytest.fixture

@@ -438,7 +438,7 @@ def test_bootstrap_interval_covers():
         ({"coefficient_options": {"until": 3}}, "until"),
         (
             {"coefficient": "linear", "coefficient_options": {"until": "x"}},
-            "'until' of coefficient 'linear' must be",
+            "until must be a finite number, got 'x'",
         ),
         ({"coefficient_options": {"beta": 0.1}}, "that is the setting beta"),
         (

@@ -100,7 +100,7 @@ class Registry(Generic[T]):
         for key, value in options.items():
             if _is_number(known[key]) and not _is_finite_number(value):
                 raise ValueError(
-                    f"option {key!r} of {self.kind} {name!r} must be a finite number, got {value!r}"
+                    f"{key} must be a finite number, got {value!r} (an option of {self.kind} {name!r})"
                 )
         # Whatever the builder raises from here on is its own: its ValueErrors name what is wrong, the rest are bugs.
         return entry.build(**options)

@@ -168,7 +168,7 @@ def _report(run: "Run", seconds: float, as_json: bool) -> int:
     if run.status == "diverged":
         note(
             f"diverged at step {run.diverged_at} with beta={run.config.beta:g}, "
-            f"learning_rate={run.config.learning_rate:g}; the last finite state is saved in {run.path}"
+            f"learning_rate={run.config.learning_rate:g}; the state before it is saved in {run.path}"
         )
         return DIVERGED
     if not as_json:
