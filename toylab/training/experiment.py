@@ -19,6 +19,7 @@ from toylab.methods.terms import AdaptiveWeight, Anchor
 from toylab.nets import MLPSpec
 from toylab.proxies import proxies
 from toylab.times import AbstractTimeSampler, time_samplers
+from toylab.types import Count, Scalar
 
 
 class Experiment(eqx.Module):
@@ -28,12 +29,12 @@ class Experiment(eqx.Module):
     method: AbstractMethod
     coefficient: AbstractCoefficient
     times: AbstractTimeSampler
-    learning_rate: float
-    grad_clip: float
-    ema_decay: float
-    max_gap: float
-    steps: int
-    seed: int
+    learning_rate: Scalar | float
+    grad_clip: Scalar | float
+    ema_decay: Scalar | float
+    max_gap: Scalar | float
+    steps: Count | int
+    seed: Count | int
     net: MLPSpec = eqx.field(static=True)
     batch_size: int = eqx.field(static=True)
     num_equal: int = eqx.field(static=True)
