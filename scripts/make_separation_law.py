@@ -1,6 +1,7 @@
 """Measure the separation law: exact expansion and variance ratio, and the gain of beta = 1 from short training.
 
-    python scripts/make_separation_law.py [--steps N]
+    python scripts/make_separation_law.py [--steps N] [--seeds K]
+    python scripts/make_separation_law.py --draw      # the figure again, from the file
 
 Writes results/separation_law/separation_law.json (table, every run, settings, versions, date) and its figure.
 """
@@ -11,11 +12,14 @@ import math
 import time
 from pathlib import Path
 
+import pandas as pd
+
 from toylab.atomic import atomic_write_bytes
 from toylab.diagnostics import separation_law
+from toylab.diagnostics.separation_figure import separation_figure
 from toylab.parallel import enable_compilation_cache
 from toylab.plots import png_bytes
-from toylab.runs import environment
+from toylab.provenance import environment
 
 FOLDER = Path(__file__).parents[1] / "results" / "separation_law"
 
@@ -25,7 +29,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--steps", type=int, default=5000, help="optimiser steps per run")
     parser.add_argument("--seeds", type=int, default=3, help="runs per setting")
+    parser.add_argument("--draw", action="store_true", help="draw the stored table again")
     chosen = parser.parse_args()
+    path = FOLDER / "separation_law.json"
+    if chosen.draw:
+        table = pd.DataFrame(json.loads(path.read_text())["table"])
+        save_png(separation_figure(table), FOLDER / "separation_law.png")
+        return
     enable_compilation_cache()
     started = time.monotonic()
     law = separation_law(steps=chosen.steps, seeds=range(chosen.seeds))
@@ -38,7 +48,6 @@ def main() -> None:
         "runs": rows_of(law.runs),
     }
     FOLDER.mkdir(parents=True, exist_ok=True)
-    path = FOLDER / "separation_law.json"
     path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
     atomic_write_bytes(FOLDER / "separation_law.png", png_bytes(law.figure()))
     print(law.table.to_string(float_format="{:.4g}".format))

@@ -7,7 +7,7 @@ looks at the example's own pair (conditional, batch posterior) has an error corr
 import numpy as np
 from jaxtyping import Float
 
-from toylab.diagnostics.local import Local
+from toylab.diagnostics.local import Local, Vectors
 
 Rows = Float[np.ndarray, "n 3"]
 Each = Float[np.ndarray, " n"]
@@ -37,7 +37,7 @@ def error_terms(local: Local, exact: bool, metric: Float[np.ndarray, "n dim dim"
     return np.stack([c0, c1, c2], axis=1)
 
 
-def mean_residual(local: Local, exact: bool) -> tuple[Float[np.ndarray, "n dim"], Float[np.ndarray, "n dim"]]:
+def mean_residual(local: Local, exact: bool) -> tuple[Vectors, Vectors]:
     """R(0) and its slope in beta, with v' averaged out where ``exact``: r_theta and A b."""
     a = local.gap_jacobian
     if exact:

@@ -40,7 +40,7 @@ class GradientSpace(NamedTuple):
 def gradient_space(experiment: Experiment, state: TrainState, num_points: int, seed: int) -> GradientSpace:
     """Both quadratics of a `plain_experiment`, exact given x_t, over ``num_points`` pairs."""
     chunks = over_pairs(_moments, experiment, state, num_points, seed)
-    sums = sum(chunk.pop("sums") for chunk in chunks)
+    sums = np.sum([chunk.pop("sums") for chunk in chunks], axis=0)
     terms = stacked(chunks)
     local, exact = terms["local"], is_function_of_place(experiment)
     noise = 4 * error_terms(local, exact, terms["gram"])

@@ -74,7 +74,8 @@ def trace_figure(table: pd.DataFrame) -> Figure:
 def amplification_figure(points: pd.DataFrame, factor: float, stderr: float) -> Figure:
     """Bin means of the measured gradient noise against four times the formula."""
     figure, (panel,) = panel_grid(1)
-    ordered = points[points["formula"] > 0].sort_values("formula").to_numpy()
+    pairs = points[["formula", "measured"]].to_numpy()
+    ordered = pairs[np.argsort(pairs[:, 0])][np.sum(pairs[:, 0] <= 0) :]
     bins = np.array([part.mean(axis=0) for part in np.array_split(ordered, min(20, len(ordered)))])
     panel.loglog(4 * bins[:, 0], bins[:, 1], "o", color=CHOSEN, ms=4, label="measured, bin means")
     ends = 4 * bins[[0, -1], 0]

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from toylab.methods import Example
 from toylab.nets import flat_net
-from toylab.nets.flat import Parts
+from toylab.nets.flat import Gradients, Parts
 from toylab.training.experiment import Experiment
 from toylab.training.state import TrainState
 from toylab.types import Matrix, Point, Scalar
@@ -33,11 +33,11 @@ def gram_matrices(experiment: Experiment, state: TrainState, rows: Example) -> j
     return jax.lax.map(one, (points, rows.r, rows.t), batch_size=_INNER)
 
 
-def pulled_back(experiment: Experiment, state: TrainState, rows: Example, cotangents: jax.Array) -> jax.Array:
+def pulled_back(experiment: Experiment, state: TrainState, rows: Example, cotangents: jax.Array) -> Gradients:
     """sum_i (d_theta u_i)^T c_i for each of the stacked ``cotangents`` (k, n, dim); shape (k, p)."""
     net = flat_net(experiment.net)
 
-    def outputs(parts: Parts) -> jax.Array:
+    def outputs(parts: Parts):
         u = net.assemble(parts)
         return jax.vmap(lambda example: u(example.x_t, example.r, example.t))(rows)
 

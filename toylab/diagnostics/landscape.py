@@ -149,6 +149,8 @@ def beta_landscape(
     """
     if not len(betas) or not np.all(np.isfinite(betas)):
         raise ValueError(f"betas must be finite numbers, at least one, got {list(betas)}")
+    if num_batches < 2:
+        raise ValueError(f"num_batches must be at least 2, got {num_batches}")
     betas = tuple(float(beta) for beta in betas)
     experiment, exact = plain_experiment(run.experiment), is_function_of_place(run.experiment)
     chunks = stacked(over_pairs(measured_residuals(betas), experiment, run.state, num_points, seed))

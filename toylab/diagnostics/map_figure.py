@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
@@ -32,16 +33,15 @@ def maps_figure(found: "Maps") -> Figure:
     panels = figure.subplots(len(rows), columns, squeeze=False, sharex=True, sharey=True)
     for row, (name, (title, colours, norm)) in enumerate(rows.items()):
         field = np.ma.array(getattr(found, name), mask=mask | ~np.isfinite(getattr(found, name)))
-        image = None
         for column, t in enumerate(found.t):
             panel = panels[row, column]
-            image = panel.pcolormesh(
-                found.axis, found.axis, field[column], cmap=colours, norm=norm, rasterized=True
-            )
+            panel.pcolormesh(found.axis, found.axis, field[column], cmap=colours, norm=norm, rasterized=True)
             panel.set_aspect("equal")
             if row == 0:
                 panel.set_title(f"t = {t:g}, r = {found.r:g}", fontsize="small")
-        figure.colorbar(image, ax=list(panels[row]), label=title, extend="both", shrink=0.9)
+        figure.colorbar(
+            ScalarMappable(norm, colours), ax=list(panels[row]), label=title, extend="both", shrink=0.9
+        )
     figure.suptitle(found.title, fontsize="small")
     return figure
 

@@ -140,7 +140,8 @@ def maps(
     title = repr(source) if isinstance(source, Run) else f"exact solution of {type(dataset).__name__}"
     if isinstance(source, str):
         title = f"exact solution of {source}"
-    return Maps(axis, times, float(r), float(beta), *fields, title)
+    expansion, noise, bias, best_beta, density = fields
+    return Maps(axis, times, float(r), float(beta), expansion, noise, bias, best_beta, density, title)
 
 
 def _of_dataset(dataset: AbstractDataset, points, r: float, t: float):

@@ -22,6 +22,7 @@ from toylab.training import Run
 from toylab.training.experiment import Experiment
 from toylab.training.objective import Batch, beta_of
 from toylab.training.state import TrainState
+from toylab.types import AnyArray
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -112,7 +113,7 @@ def semi_gradient_gap(
     )
 
 
-def _vectors(experiment: Experiment, state: TrainState, batch: Batch) -> jax.Array:
+def _vectors(experiment: Experiment, state: TrainState, batch: Batch) -> AnyArray:
     """Gradients of a batch: with and without the stop-gradient, and the two predicted parts; shape (1, 4, p)."""
     flat = flat_net(experiment.net)
     own_net, context = batch_context(experiment, state, batch)

@@ -141,20 +141,25 @@ def _scores(runs: Sequence[Run], n: int) -> list[dict]:
 
 def _gain(runs: pd.DataFrame, separation: float, std: float) -> dict:
     """1 - sw1(beta 1) / sw1(beta 0) in one cell: the t interval of paired log ratios, turned back."""
-    cell = runs[(runs["separation"] == separation) & (runs["std"] == std)]
-    scores = cell.pivot(index="seed", columns="beta", values="sw1").dropna()
+    cell = [row for row in runs.to_dict("records") if (row["separation"], row["std"]) == (separation, std)]
+    by_beta = [
+        {row["seed"]: row["sw1"] for row in cell if row["beta"] == beta and row["status"] == "done"}
+        for beta in (0.0, 1.0)
+    ]
+    paired = [[scores[seed] for scores in by_beta] for seed in sorted(set(by_beta[0]) & set(by_beta[1]))]
     counts = {
-        "floor": float(cell["floor"].iloc[0]),
-        "seeds": len(scores),
-        "diverged": int((cell["status"] != "done").sum()),
+        "floor": cell[0]["floor"],
+        "seeds": len(paired),
+        "diverged": sum(row["status"] != "done" for row in cell),
     }
-    if scores.empty:
+    if not paired:
         nothing = dict.fromkeys(("sw1_0", "sw1_1", "gain", "gain_low", "gain_high"), np.nan)
         return {**nothing, **counts}
-    ratio = mean_interval(np.log(scores[1.0] / scores[0.0]).to_numpy())
+    zero, one = np.array(paired).T
+    ratio = mean_interval(np.log(one / zero))
     return {
-        "sw1_0": float(scores[0.0].mean()),
-        "sw1_1": float(scores[1.0].mean()),
+        "sw1_0": float(zero.mean()),
+        "sw1_1": float(one.mean()),
         "gain": 1 - float(np.exp(ratio.mean)),
         "gain_low": 1 - float(np.exp(ratio.high)),
         "gain_high": 1 - float(np.exp(ratio.low)),

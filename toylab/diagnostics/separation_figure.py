@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from toylab.plots import BASELINE, CHOSEN, DATA, panel_grid
+from toylab.plots import DATA, MARKERS, SERIES, panel_grid
 
 
 def separation_figure(table: pd.DataFrame) -> Figure:
@@ -43,20 +43,16 @@ def _heat(panel: Axes, values: pd.DataFrame, title: str, colours: str, norm: Nor
 
 
 def _gain_panel(panel: Axes, table: pd.DataFrame) -> None:
-    """Gain with its interval against separation over std, the number in the exponent of the law."""
-    ratio = table["separation"] / table["std"]
-    low, high = 100 * table["gain_low"].clip(-3, 1), 100 * table["gain_high"].clip(-3, 1)
-    resolved = (table["gain_low"] > 0) | (table["gain_high"] < 0)
-    for chosen, colour, name in (
-        (resolved, CHOSEN, "interval clear of 0"),
-        (~resolved, DATA, "not resolved"),
-    ):
-        centre = 100 * table["gain"][chosen]
-        spread = np.nan_to_num(np.stack([centre - low[chosen], high[chosen] - centre]))
+    """Gain with its interval against separation, a series per std; series stand a little apart."""
+    stds = sorted(set(table["std"]))
+    for index, std in enumerate(stds):
+        rows = table[table["std"] == std]
+        place, gain, low, high = rows[["separation", "gain", "gain_low", "gain_high"]].to_numpy().T
+        spread = np.nan_to_num(100 * np.stack([gain - low, high - gain]))
         panel.errorbar(
-            ratio[chosen], centre, np.clip(spread, 0, None), fmt="o", ms=4, lw=1, color=colour, label=name
-        )
-    panel.axhline(0, color=BASELINE, lw=1, ls="--")
-    panel.set(title="gain and 95% interval", xlabel="separation / std", ylabel="gain, %", xscale="log")
-    panel.set_ylim(-160, 105)
+            place + 0.15 * (index - (len(stds) - 1) / 2), 100 * gain, np.clip(spread, 0, None),
+            fmt=MARKERS[index % len(MARKERS)], ms=4, lw=1, color=SERIES[index % len(SERIES)], label=f"std {std:g}",
+        )  # fmt: skip
+    panel.axhline(0, color=DATA, lw=1, ls="--")
+    panel.set(title="gain and 95% interval", xlabel="separation", ylabel="gain, %", ylim=(-120, 105))
     panel.legend(fontsize="x-small", frameon=False)

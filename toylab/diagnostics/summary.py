@@ -52,12 +52,11 @@ def landscape_text(landscape: "Landscape") -> str:
             "  The theorem takes kappa > 0. Here kappa < 0: J = -(flow map's Jacobian) at the exact solution."
         )
     worst = float(np.max(np.abs(measured["residual_z"])))
-    inside = (measured["gradient_exact"] >= measured["gradient_low"]) & (
-        measured["gradient_exact"] <= measured["gradient_high"]
-    )
+    exact, low, high = measured[["gradient_exact", "gradient_low", "gradient_high"]].to_numpy().T
+    inside = np.sum((exact >= low) & (exact <= high))
     lines.append(
         f"measured at {len(measured)} betas: residuals within {worst:.1f} standard errors of the quadratic, "
-        f"{int(inside.sum())} of {len(measured)} gradient traces within their 95% intervals"
+        f"{inside} of {len(measured)} gradient traces within their 95% intervals"
     )
     return "\n".join(lines)
 

@@ -5,7 +5,6 @@ not mix: the second is Gaussian, the first has velocity c x - (t / S_t) m tanh(a
 """
 
 import numpy as np
-from jaxtyping import Float
 from scipy.special import log_ndtr, logsumexp
 
 from toylab.paths import MIN_TIME
@@ -13,7 +12,7 @@ from toylab.paths import MIN_TIME
 _TIMES = 48
 _PLACES = 600
 
-Values = Float[np.ndarray, "..."]
+Values = np.ndarray | np.floating
 
 
 def log_separatrix_expansion(separation: float, std: float, r, t) -> Values:
@@ -76,23 +75,23 @@ class _Column:
         self.places = np.concatenate([inner, outer[1:]])
         self.ranks = self.rank(self.places)
 
-    def rank(self, x: Values) -> Values:
+    def rank(self, x: np.ndarray) -> np.ndarray:
         """log of the mass between 0 and x over the mass beyond x: precise at both ends."""
         near, far = (x - self.centre) / self.sigma, -(x + self.centre) / self.sigma
         inside = log_ndtr(near) + np.log(-np.expm1(np.minimum(log_ndtr(far) - log_ndtr(near), -1e-300)))
         beyond = np.logaddexp(log_ndtr(-near), log_ndtr(far))
         return inside - beyond
 
-    def place(self, rank: Values) -> Values:
+    def place(self, rank: np.ndarray) -> np.ndarray:
         """The inverse of ``rank``."""
         return np.exp(np.interp(rank, self.ranks, np.log(self.places)))
 
-    def log_density(self, x: Values) -> Values:
+    def log_density(self, x: np.ndarray) -> np.ndarray:
         left, right = -((x + self.centre) ** 2), -((x - self.centre) ** 2)
         both = np.logaddexp(left / (2 * self.variance), right / (2 * self.variance))
         return both - np.log(2 * self.sigma * np.sqrt(2 * np.pi))
 
-    def log_sigma(self, x: Values) -> Values:
+    def log_sigma(self, x: np.ndarray) -> np.ndarray:
         """log Cov[v_cond | x]: within the modes, and between them."""
         argument = np.abs(self.centre * x / self.variance)
         log_sech_squared = 2 * (np.log(2) - argument - np.log1p(np.exp(-2 * argument)))
@@ -111,7 +110,7 @@ def _log_amplified(at_r: _Column, at_t: _Column) -> float:
     return _log_integral(y, 2 * at_t.log_density(x) - at_r.log_density(y) + at_t.log_sigma(x))
 
 
-def _log_integral(places: Values, log_values: Values) -> float:
+def _log_integral(places: np.ndarray, log_values: np.ndarray) -> float:
     """log of the integral over the whole axis of an even function, by the trapezoidal rule."""
     steps = np.diff(places, prepend=0.0)
     edges = np.concatenate([log_values[:1], log_values])
