@@ -47,7 +47,8 @@ def _gain_panel(panel: Axes, table: pd.DataFrame) -> None:
     stds = sorted(set(table["std"]))
     for index, std in enumerate(stds):
         rows = table[table["std"] == std]
-        place, gain, low, high = rows[["separation", "gain", "gain_low", "gain_high"]].to_numpy().T
+        columns = ("separation", "gain", "gain_low", "gain_high")
+        place, gain, low, high = (np.asarray(rows[column], float) for column in columns)
         spread = np.nan_to_num(100 * np.stack([gain - low, high - gain]))
         panel.errorbar(
             place + 0.15 * (index - (len(stds) - 1) / 2), 100 * gain, np.clip(spread, 0, None),
