@@ -34,7 +34,17 @@ def describe(kind: str) -> dict[str, str]:
     if kind not in REGISTRIES:
         raise ValueError(f"unknown kind {kind!r}; choices: {', '.join(KINDS)}")
     registry = REGISTRIES[kind]
-    return {name: registry.entry(name).summary for name in registry.names()}
+    summaries = {name: registry.entry(name).summary for name in registry.names()}
+    if kind == "methods":
+        return {name: f"{summary} {_facts(name)}" for name, summary in summaries.items()}
+    return summaries
+
+
+def _facts(method: str) -> str:
+    """What a method changes of vanilla MeanFlow, and how sure it is that this is what was published."""
+    build = methods.entry(method).build
+    changes = ", ".join(getattr(build, "changes", ())) or "nothing"
+    return f"[changes {changes}; confidence {getattr(build, 'confidence', 'unknown')}]"
 
 
 def available(kind: str) -> list[str]:
