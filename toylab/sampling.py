@@ -27,6 +27,17 @@ def euler_trajectory(net: VelocityNet, eps: Point, nfe: int) -> Trajectory:
     return _scan_times(move, eps, nfe)
 
 
+def heun_trajectory(net: VelocityNet, eps: Point, num_steps: int) -> Trajectory:
+    """``num_steps`` Heun steps (two evaluations each, second order) of dx/dt = u(x, t, t) from t = 1 to t = 0."""
+
+    def move(x: Point, t: Scalar, r: Scalar) -> Point:
+        first = net(x, t, t)
+        second = net(x - (t - r) * first, r, r)
+        return x - (t - r) * (first + second) / 2
+
+    return _scan_times(move, eps, num_steps)
+
+
 def _scan_times(move, eps: Point, nfe: int) -> Trajectory:
     times = jnp.linspace(1.0, 0.0, nfe + 1, dtype=eps.dtype)
 

@@ -37,6 +37,8 @@ class AbstractProxy(eqx.Module):
 
     uses_net: ClassVar[bool] = False
     """Whether it is made of the trained net: such a proxy cannot be its own target where r = t."""
+    follows_coupling: ClassVar[bool] = True
+    """False where it is the velocity of INDEPENDENT data and noise, and so not of pairs that a teacher has made."""
     num_reference: int = eqx.field(default=0, init=False, static=True)
     """Fresh data points that it needs per batch."""
 

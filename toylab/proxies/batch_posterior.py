@@ -1,5 +1,7 @@
 """Posterior mean over a reference batch."""
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -18,6 +20,7 @@ class BatchPosterior(AbstractProxy):
     Source: Xu, Tong, Jaakkola 2023, stable target field.
     """
 
+    follows_coupling: ClassVar[bool] = False
     num_reference: int = eqx.field(default=512, static=True)
 
     def __check_init__(self):

@@ -17,7 +17,7 @@ from toylab.nets import flat_net
 from toylab.nets.flat import Gradients, Params, Parts
 from toylab.times import limit_gap
 from toylab.training.experiment import Experiment
-from toylab.training.state import TrainState, progress_of
+from toylab.training.state import TrainState, in_second_stage, progress_of
 from toylab.types import Matrix, Points, PRNGKey, Scalar, VelocityNet
 
 
@@ -115,7 +115,7 @@ def loss_and_gradient(experiment: Experiment, state: TrainState, batch: Batch) -
     if not isinstance(method, AbstractTwoStageMethod):
         return main()
     first = partial(_value_and_gradient, teacher_batch_loss, experiment, state, batch)
-    return jax.lax.cond(progress_of(experiment.steps, state.step) < method.first_stage, first, main)
+    return jax.lax.cond(in_second_stage(method, experiment.steps, state.step), main, first)
 
 
 def observe(experiment: Experiment, state: TrainState, batch: Batch) -> Observations:
