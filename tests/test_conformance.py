@@ -28,6 +28,8 @@ TIMES = [(0.2, 0.9), (0.0, 1.0), (0.55, 0.6), (0.3, 0.7)]
 BETAS = [-0.5, 0.0, 0.7, 1.0, 1.8]
 PROGRESS = [0.0, 0.3, 0.5, 0.8, 1.0]
 NUM_UNIFORMS = 8
+QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+"""Each program of these tests runs once: compiling it is all that takes time."""
 DATASET = datasets.create("eight_gaussians")
 
 
@@ -111,7 +113,7 @@ def gradients_of(method, stage, stacked, shared):
 
         return jax.grad(loss)(shared["params"])
 
-    return np.asarray(jax.jit(jax.vmap(gradient))(*stacked))
+    return np.asarray(jax.jit(jax.vmap(gradient), compiler_options=QUICK)(*stacked))
 
 
 def slopes_of(method, reference, stacked, shared):
@@ -136,7 +138,7 @@ def slopes_of(method, reference, stacked, shared):
         frozen = shared["params"]
         return derivative(lambda h: reference(scene, frozen + h * direction, frozen))
 
-    return np.asarray(jax.jit(jax.vmap(slope))(*stacked))
+    return np.asarray(jax.jit(jax.vmap(slope), compiler_options=QUICK)(*stacked))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -205,7 +207,7 @@ def gradients_of_flow_matching(method, stacked, shared):
 
         return jax.grad(loss)(shared["params"])
 
-    return np.asarray(jax.jit(jax.vmap(gradient))(*stacked))
+    return np.asarray(jax.jit(jax.vmap(gradient), compiler_options=QUICK)(*stacked))
 
 
 STD = 0.6
@@ -236,7 +238,7 @@ def gradients_at_solution(method, key, std=STD, beta=0.7, progress=0.5, n=20_000
 
         return jax.grad(loss)(jnp.zeros(3))
 
-    return np.asarray(jax.jit(jax.vmap(gradient))(examples)), examples
+    return np.asarray(jax.jit(jax.vmap(gradient), compiler_options=QUICK)(examples)), examples
 
 
 def standard_errors(values) -> float:
