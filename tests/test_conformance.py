@@ -214,7 +214,10 @@ STD = 0.6
 
 
 def gradients_at_solution(method, key, std=STD, beta=0.7, progress=0.5, n=20_000):
-    """d loss / d theta at theta = 0 for examples of N(0, STD^2 I), around the solution for the width ``std``."""
+    """d loss / d theta at theta = 0 for examples of N(0, STD^2 I), around the solution for the width ``std``.
+
+    Copies of the net and pairs are exact: between copies of a wrong flow a bootstrapped method sees no contradiction.
+    """
     dataset = datasets.create("two_gaussians", {"separation": 0.0, "std": STD})
     key_data, key_eps, key_times, key_uniforms, key_pairs = jax.random.split(key, 5)
     times = jnp.sort(jax.random.uniform(key_times, (n, 2), jnp.float64), axis=1)
@@ -225,9 +228,9 @@ def gradients_at_solution(method, key, std=STD, beta=0.7, progress=0.5, n=20_000
         t=times[:, 1],
         uniforms=jax.random.uniform(key_uniforms, (n, method.num_uniforms), jnp.float64),
     )
-    exact = GaussianSolution(std, jnp.zeros(3))
-    noise = jax.random.normal(key_pairs, (512, 2), jnp.float64)
-    pairs = jnp.stack([std * noise, noise], axis=1)  # x0 = sigma(0) / sigma(1) eps
+    exact = GaussianSolution(STD, jnp.zeros(3))
+    noise = jax.random.normal(key_pairs, (n, 2), jnp.float64)
+    pairs = jnp.stack([STD * noise, noise], axis=1)  # x0 = sigma(0) / sigma(1) eps
     reference = dataset.draw(key_pairs, max(1, method.num_reference)).astype(jnp.float64)
 
     def gradient(example):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+B = TypeVar("B", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,10 @@ class Registry(Generic[T]):
         self._entries: dict[str, Entry[T]] = {}
         self._discovered = False
 
-    def register(self, name: str, citation: str = "") -> Callable[[Callable[..., T]], Callable[..., T]]:
+    def register(self, name: str, citation: str = "") -> Callable[[B], B]:
         """Register the decorated class or function under ``name``; ``citation`` is a key of references.bib."""
 
-        def decorate(build: Callable[..., T]) -> Callable[..., T]:
+        def decorate(build: B) -> B:
             if name in self._entries and self._entries[name].build.__module__ != build.__module__:
                 raise ValueError(f"{self.kind} {name!r} is registered twice")
             summary = (inspect.getdoc(build) or "").split("\n", 1)[0]

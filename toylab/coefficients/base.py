@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from toylab.registry import Registry
-from toylab.types import Matrix, Scalar
+from toylab.types import AnyArray, Matrix, Scalar
 
 Memory: TypeAlias = PyTree[Float[Array, "..."]]
 """What a rule remembers between steps; part of the training state."""
@@ -33,11 +33,11 @@ class Observations(NamedTuple):
     """Rows of a batch, for rules that estimate beta: with w = v_hat - v_cond and R(beta) = R(0) + beta A w,
     |R(beta)|^2 is the quadratic |R(0)|^2 + 2 beta cross + beta^2 square."""
 
-    r: Float[Array, " n"]
-    t: Float[Array, " n"]
-    cross: Float[Array, " n"]
+    r: Float[AnyArray, " n"]
+    t: Float[AnyArray, " n"]
+    cross: Float[AnyArray, " n"]
     """R(0) . A w."""
-    square: Float[Array, " n"]
+    square: Float[AnyArray, " n"]
     """|A w|^2."""
 
 

@@ -23,9 +23,9 @@ class DecoupledMeanFlow(AbstractTwoStageMethod):
 
     The gap enters the last layers alone, as an input that vanishes at r = t: the second stage starts with u(x, t, t)
     equal to the teacher's velocity. Its loss is MeanFlow, published with C = log(m + 0.01), m the mean over
-    coordinates; that has the gradient of an adaptive weight of power 1, in 2-D with the constant 0.02 for the sum. With ``distill``
-    the frozen teacher's velocity stands for v_cond in tangent AND target where r < t: no noise at all, and the
-    teacher's error is the bias; beta then plays no part. Rows with r = t keep learning from data.
+    coordinates; that has the gradient of an adaptive weight of power 1, in 2-D with the constant 0.02 for the sum. With
+    ``distill`` the frozen teacher's velocity stands for v_cond in tangent AND target where r < t: no noise at all, and
+    the teacher's error is the bias; beta then plays no part. Rows with r = t keep learning from data.
 
     Args:
         first_stage: share of training for flow matching, in (0, 1).
@@ -75,7 +75,7 @@ class DecoupledMeanFlow(AbstractTwoStageMethod):
     @property
     def meanflow(self) -> MeanFlow:
         """The loss of the second stage."""
-        return MeanFlow(self.tangent, self.target, self.weight, self.anchor)
+        return MeanFlow(tangent=self.tangent, target=self.target, weight=self.weight, anchor=self.anchor)
 
     @property
     def net_options(self) -> dict[str, Any]:

@@ -93,7 +93,7 @@ class ReMeanFlow(AbstractTwoStageMethod):
     @property
     def meanflow(self) -> MeanFlow:
         """The loss of the second stage."""
-        return MeanFlow(self.tangent, self.target, self.weight, self.anchor)
+        return MeanFlow(tangent=self.tangent, target=self.target, weight=self.weight, anchor=self.anchor)
 
     @property
     def num_uniforms(self) -> int:

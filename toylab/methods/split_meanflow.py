@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 
 from toylab.methods.base import AbstractMethod, Beta, Confidence, Example, Part, methods
-from toylab.methods.teachers import BOOTSTRAP_TEACHERS, BootstrapTeacher, bootstrap_net
+from toylab.methods.teachers import BOOTSTRAP_TEACHERS, bootstrap_net
 from toylab.methods.terms import AdaptiveWeight, flow_matching_loss, squared_norm
 from toylab.proxies import AbstractProxy, Context
 from toylab.proxies.conditional import Conditional
@@ -46,7 +46,7 @@ class SplitMeanFlow(AbstractMethod):
     )
 
     split: float = eqx.field(default=0.0, converter=float)
-    teacher: BootstrapTeacher = eqx.field(default="ema", static=True)
+    teacher: str = eqx.field(default="ema", static=True)
     target: AbstractProxy = eqx.field(default_factory=Conditional)
     weight: AdaptiveWeight = eqx.field(default_factory=AdaptiveWeight)
 

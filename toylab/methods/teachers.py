@@ -1,16 +1,13 @@
 """Where a method that learns from a copy of its own net finds that copy."""
 
-from typing import Literal
-
 from toylab.proxies import Context
 from toylab.types import VelocityNet
 
-BootstrapTeacher = Literal["ema", "online"]
-"""Copy of the net that gives a bootstrapped target."""
-BOOTSTRAP_TEACHERS: tuple[BootstrapTeacher, ...] = ("ema", "online")
+BOOTSTRAP_TEACHERS = ("ema", "online")
+"""Copies of the net that can give a bootstrapped target."""
 
 
-def bootstrap_net(context: Context, teacher: BootstrapTeacher) -> VelocityNet:
+def bootstrap_net(context: Context, teacher: str) -> VelocityNet:
     """The copy called ``teacher``; its caller stops the gradient."""
     return context.net_ema if teacher == "ema" else context.net
 

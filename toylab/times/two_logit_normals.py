@@ -1,7 +1,5 @@
 """A logit-normal for each of the two times."""
 
-from typing import Literal
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -35,7 +33,7 @@ class TwoLogitNormals(AbstractTimeSampler):
     std_t: float = eqx.field(default=1.0, converter=float)
     mean_r: float = eqx.field(default=-1.2, converter=float)
     std_r: float = eqx.field(default=1.0, converter=float)
-    order: Literal["sort", "clip"] = eqx.field(default="sort", static=True)
+    order: str = eqx.field(default="sort", static=True)
 
     def __check_init__(self):
         if not (self.std_t > 0 and self.std_r > 0):

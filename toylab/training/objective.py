@@ -29,22 +29,37 @@ class Batch(NamedTuple):
     reference: Points | None
 
 
+class BatchKeys(NamedTuple):
+    """Keys of one batch, each used once."""
+
+    data: PRNGKey
+    eps: PRNGKey
+    times: PRNGKey
+    uniforms: PRNGKey
+    reference: PRNGKey
+
+
 def draw_batch(experiment: Experiment, key: PRNGKey) -> Batch:
     """A batch of fresh data, noise and times, a function of ``key`` alone."""
-    key_data, key_eps, key_times, key_uniforms, key_reference = jax.random.split(key, 5)
-    size, num_equal, method = experiment.batch_size, experiment.num_equal, experiment.method
-    x0 = experiment.dataset.draw(key_data, size)
-    eps = jax.random.normal(key_eps, x0.shape, x0.dtype)
-    r, t = experiment.times.draw(key_times, size)
-    r = limit_gap(r, t, jnp.asarray(experiment.max_gap, r.dtype))
-    uniforms = jax.random.uniform(key_uniforms, (size, method.num_uniforms))
-    rows = Example(x0, eps, r, t, uniforms)
-    equal = jax.tree.map(lambda leaf: leaf[:num_equal], rows._replace(r=t))
+    num_equal, method = experiment.num_equal, experiment.method
+    rows = draw_examples(experiment, key, experiment.batch_size)
+    equal = jax.tree.map(lambda leaf: leaf[:num_equal], rows._replace(r=rows.t))
     pairs = jax.tree.map(lambda leaf: leaf[num_equal:], rows)
     reference = None
     if method.num_reference:
-        reference = experiment.dataset.draw(key_reference, method.num_reference)
+        reference = experiment.dataset.draw(_batch_keys(key).reference, method.num_reference)
     return Batch(pairs, equal, reference)
+
+
+def draw_examples(experiment: Experiment, key: PRNGKey, size: int) -> Example:
+    """``size`` rows with r < t."""
+    keys = _batch_keys(key)
+    x0 = experiment.dataset.draw(keys.data, size)
+    eps = jax.random.normal(keys.eps, x0.shape, x0.dtype)
+    r, t = experiment.times.draw(keys.times, size)
+    r = limit_gap(r, t, jnp.asarray(experiment.max_gap, r.dtype))
+    uniforms = jax.random.uniform(keys.uniforms, (size, experiment.method.num_uniforms))
+    return Example(x0, eps, r, t, uniforms)
 
 
 def context_of(experiment: Experiment, net: VelocityNet, state: TrainState, batch: Batch) -> Context:
@@ -149,6 +164,10 @@ def _value_and_gradient(
 
     value, gradients = jax.value_and_grad(loss)(net.split(state.params))
     return value, net.join(gradients)
+
+
+def _batch_keys(key: PRNGKey) -> BatchKeys:
+    return BatchKeys(*jax.random.split(key, len(BatchKeys._fields)))
 
 
 def _mean_loss(experiment: Experiment, batch: Batch, pair_loss, equal_loss) -> Scalar:

@@ -9,7 +9,7 @@ from toylab.methods import AbstractTwoStageMethod, Context
 from toylab.nets import flat_net
 from toylab.parallel import is_finite, run_if
 from toylab.training.experiment import Experiment
-from toylab.training.objective import draw_batch, loss_and_gradient, observe
+from toylab.training.objective import draw_batch, draw_examples, loss_and_gradient, observe
 from toylab.training.state import (
     OPTIMIZERS,
     TrainState,
@@ -82,11 +82,12 @@ def begin_second_stage(experiment: Experiment, state: TrainState) -> TrainState:
     if method.num_pairs:
         bind = flat_net(experiment.net).bind
         context = Context(bind(params), bind(params), experiment.dataset, net_teacher=bind(params))
-        fresh = draw_batch(experiment.resized(method.num_pairs), lane_keys(experiment).pairs).pairs
+        fresh = draw_examples(experiment, lane_keys(experiment).pairs, method.num_pairs)
         made = jax.vmap(lambda example: method.make_pair(example, context))(fresh)
         pairs = method.arrange_pairs(jnp.stack(made, axis=1))
     return state._replace(
         params=params,
+        params_ema=params,
         params_teacher=params,
         opt_state=OPTIMIZERS[experiment.optimizer].init(params),
         pairs=pairs,
