@@ -33,6 +33,9 @@ class Shortcut(AbstractMethod):
     1/128 under the label r = t - 1/128, which makes the finest steps those of Euler, a bias of order 1/128. Without the
     grid the residual of every example vanishes at an exact teacher.
 
+    A target that lags behind slows learning down, a level of gaps at a time: with ``ema_decay`` 0.999 nothing has
+    reached gap 1 after 3000 steps (eight_gaussians, one seed: sliced W1 1.11), with 0.99 it has (0.125).
+
     Args:
         grid: whether to use the published grid of gaps and times.
         clip: largest coordinate of a half step's end and of the target; 0 is off. The published 4 belongs to latents of

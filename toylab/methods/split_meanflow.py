@@ -27,7 +27,8 @@ class SplitMeanFlow(AbstractMethod):
 
     Args:
         split: the share l of the interval next to t, in (0, 1); 0 draws l ~ U(0, 1) for each example.
-        teacher: copy of the net behind u1 and u2, ``ema`` or ``online``.
+        teacher: copy of the net behind u1 and u2, ``ema`` or ``online``. A slow average holds learning back: see
+            `Shortcut`.
         target: regression target at r = t; conditional by default, and in the place of a proxy made of the net.
         weight: adaptive weight of each example's loss.
 
