@@ -146,7 +146,10 @@ def slopes_of(method, references, scenes: Scenes, around: Surroundings):
 
 
 def gradients_at_solution(method, key, std=STD, beta=0.7, progress=0.5, n=20_000):
-    """d loss / d theta at theta = 0 for ``n`` examples of N(0, STD^2 I), around the solution for the width ``std``."""
+    """d loss / d theta at theta = 0 for ``n`` examples of N(0, STD^2 I), around the solution for the width ``std``.
+
+    Copies of the net and pairs are exact: between copies of a wrong flow a bootstrapped method sees no contradiction.
+    """
     key_data, key_eps, key_times, key_uniforms, key_pairs, key_reference = jax.random.split(key, 6)
     times = jnp.sort(jax.random.uniform(key_times, (n, 2), jnp.float64), axis=1)
     examples = Example(
@@ -156,7 +159,7 @@ def gradients_at_solution(method, key, std=STD, beta=0.7, progress=0.5, n=20_000
         t=times[:, 1],
         uniforms=jax.random.uniform(key_uniforms, (n, method.num_uniforms), jnp.float64),
     )
-    noise = jax.random.normal(key_pairs, (512, 2), jnp.float64)
+    noise = jax.random.normal(key_pairs, (n, 2), jnp.float64)
     pairs = jnp.stack([STD * noise, noise], axis=1)  # x0 = sigma(0) / sigma(1) eps
     reference = GAUSSIAN.draw(key_reference, max(1, method.num_reference)).astype(jnp.float64)
     program = _solution_program(method)
@@ -166,7 +169,7 @@ def gradients_at_solution(method, key, std=STD, beta=0.7, progress=0.5, n=20_000
 @lru_cache(maxsize=256)
 def _solution_program(method):
     def gradient(example, pairs, reference, std, beta, progress):
-        exact = GaussianSolution(std, jnp.zeros(3))
+        exact = GaussianSolution(STD, jnp.zeros(3))
 
         def loss(theta):
             net = GaussianSolution(std, theta)

@@ -49,7 +49,7 @@ def network_evaluations(config: RunConfig) -> Evaluations:
     if not isinstance(method, AbstractTwoStageMethod):
         return Evaluations(main, 0.0, 0.0, main * config.batch_size * config.steps)
     first = _step_flops(experiment, teacher_batch_loss) / per_batch
-    once = matmul_flops(begin_second_stage, experiment, *_state_and_key(experiment)) / forward
+    once = matmul_flops(begin_second_stage, experiment, _state_and_key(experiment)[0]) / forward
     share = float(method.first_stage)
     mean = share * first + (1 - share) * main
     return Evaluations(main, first, once, once + mean * config.batch_size * config.steps)

@@ -26,7 +26,8 @@ from toylab.sweep import MAX_SCORES_BYTES, SCORES, Cell, cell_name
 from toylab.training.experiment import without_unused_settings
 
 PROTOCOLS = ("matched", "weighting", "published")
-"""What of a method's published settings is used: only what the method is; its weighting as well; all of them."""
+"""What of a method's published settings is used: only what the method is; its weighting as well; all of them. But for
+the last, what it needs in a short budget (``adapted``) is added."""
 
 IDENTITY = frozenset(
     {"beta", "coefficient", "coefficient_options", "proxy", "proxy_options", "target", "target_options"}
@@ -230,6 +231,8 @@ def _published(name: str, protocol: str) -> dict[str, Any]:
         protocol
     ]
     settings = {key: value for key, value in published.items() if key in keys}
+    if protocol != "published":
+        settings |= getattr(build, "adapted", {})
     if getattr(build, "uses_beta", False):
         settings = {"beta": 1.0, **settings}
     return settings

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from toylab.types import AnyArray
+from toylab.types import AnyArray, Flag
 
 Tree = Any
 """A pytree of arrays; floats become float32 where lanes are put."""
@@ -201,3 +201,11 @@ def is_finite(x: AnyArray) -> jax.Array:
     """Whether every float32 of ``x`` is finite, read off the exponent bits: no compiler flag can assume it away."""
     bits = jax.lax.bitcast_convert_type(x.astype(jnp.float32), jnp.uint32)
     return jnp.all((bits & 0x7F800000) != 0x7F800000)
+
+
+def run_if(wanted: Flag, fn: Callable[[Tree], Tree], state: Tree) -> Tree:
+    """``fn(state)`` where ``wanted``, else ``state``; costs nothing while no lane wants it.
+
+    Batched over lanes, `jax.lax.cond` computes both sides every time; a loop of no or one turn stops at no lane's wish.
+    """
+    return jax.lax.fori_loop(0, wanted.astype(jnp.int32), lambda _, state: fn(state), state)

@@ -8,7 +8,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 import jax
 import numpy as np
-from jaxtyping import Float, Int, Key, UInt32
+from jaxtyping import Bool, Float, Int, Key, UInt32
 
 from toylab.cores import use_all_cores
 
@@ -20,6 +20,7 @@ Point = Float[AnyArray, " dim"]
 Points = Float[AnyArray, "n dim"]
 Scalar = Float[AnyArray, ""]
 Count = Int[AnyArray, ""]
+Flag = Bool[AnyArray | np.bool_, ""]
 Matrix = Float[AnyArray, "dim dim"]
 Pairs = Float[AnyArray, "n 2 dim"]
 """Rows (x0, eps)."""
@@ -28,6 +29,7 @@ PRNGKey = Key[jax.Array, "..."] | UInt32[jax.Array, "..."]
 __all__ = [
     "AnyArray",
     "Count",
+    "Flag",
     "Matrix",
     "PRNGKey",
     "Pairs",

@@ -60,7 +60,7 @@ def gradient_variance(
 @lru_cache(maxsize=16)
 def _probe(num_batches: int):
     def gradients(experiment: Experiment, state: TrainState, seed: Count) -> Gradients:
-        key = jax.random.fold_in(lane_keys(experiment)[2], seed)
+        key = jax.random.fold_in(lane_keys(experiment).diagnostics, seed)
         keys = jax.random.split(key, num_batches)
         return replica_gradients(experiment, state, keys)
 

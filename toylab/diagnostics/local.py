@@ -18,7 +18,7 @@ from toylab.nets import flat_net
 from toylab.parallel import compiled
 from toylab.proxies.conditional import Conditional
 from toylab.training.experiment import Experiment
-from toylab.training.objective import Batch, context_of, draw_batch
+from toylab.training.objective import Batch, context_of, draw_pairs
 from toylab.training.state import TrainState, lane_keys
 from toylab.types import AnyArray, PRNGKey, VelocityNet
 
@@ -133,7 +133,7 @@ def stacked(chunks: list[Any]) -> Any:
 @lru_cache(maxsize=64)
 def _drawn(per_batch: Callable, chunk: int) -> Callable:
     def drawn(experiment: Experiment, state: TrainState, key: PRNGKey) -> Any:
-        return per_batch(experiment, state, draw_batch(experiment.resized(chunk), key))
+        return per_batch(experiment, state, draw_pairs(experiment, key, chunk))
 
     return drawn
 

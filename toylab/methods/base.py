@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from toylab.paths import conditional_velocity, interpolate
 from toylab.proxies import Context
 from toylab.registry import Registry
-from toylab.types import Matrix, Point, Scalar
+from toylab.types import Matrix, Pairs, Point, Scalar
 
 Beta = Scalar | Matrix
 """A coefficient: one number, or a matrix that acts on velocities."""
@@ -83,6 +83,10 @@ class AbstractMethod(eqx.Module):
     published: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     """The settings of a `RunConfig` under which it was published, as far as they carry over to two dimensions."""
 
+    adapted: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    """Settings without which it does not work in thousands of steps, where it was published with hundreds of
+    thousands; the docstring says why."""
+
     @property
     def num_uniforms(self) -> int:
         """Uniform random numbers that one example needs."""
@@ -115,12 +119,20 @@ class AbstractMethod(eqx.Module):
 class AbstractTwoStageMethod(AbstractMethod):
     """A method that trains a teacher first and learns from it afterwards, both inside one budget.
 
-    When the share ``first_stage`` of training is done, the moving average becomes the frozen ``net_teacher``, the net
-    goes on from there with a fresh optimiser, and ``num_pairs`` pairs are drawn from the teacher.
+    When the share ``first_stage`` of training is done, the moving average, less what it still holds of the initial
+    net, becomes the frozen ``net_teacher``; the net goes on from there with a fresh optimiser, and ``num_pairs`` pairs
+    are drawn from the teacher.
+
+    Raises:
+        ValueError: a first_stage outside (0, 1).
     """
 
     first_stage: eqx.AbstractVar[float]
     """Share of training for the teacher, in (0, 1)."""
+
+    def __check_init__(self):
+        if not 0 < self.first_stage < 1:
+            raise ValueError(f"first_stage must lie strictly between 0 and 1, got {self.first_stage}")
 
     @property
     def num_pairs(self) -> int:
@@ -134,6 +146,10 @@ class AbstractTwoStageMethod(AbstractMethod):
     def make_pair(self, example: Example, context: Context) -> tuple[Point, Point]:
         """One pair (x0, eps) from ``context.net_teacher``; ``example`` brings fresh data and noise."""
         return example.x0, example.eps
+
+    def arrange_pairs(self, pairs: Pairs) -> Pairs:
+        """All pairs in the order in which they are kept: called once, when they have been made."""
+        return pairs
 
     def coupled(self, example: Example, context: Context) -> Example:
         """The example with another coupling of data and noise: by default its own."""

@@ -33,11 +33,16 @@ class MLPSpec:
     velocity_head: bool = False
     """A second output, the velocity at x: see `MLP.with_velocity`."""
     encoder_depth: int = 0
-    """Hidden layers that see t alone; the rest see r as well. 0: every layer sees both."""
+    """Hidden layers that see t alone; the rest see r as well. 0: every layer sees both; -k: all but the last k."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.encoder_depth < self.depth:
-            raise ValueError(f"encoder_depth must lie in [0, {self.depth - 1}], got {self.encoder_depth}")
+        if not 1 - self.depth <= self.encoder_depth < self.depth:
+            raise ValueError(
+                f"encoder_depth of a net with {self.depth} hidden layers must lie in [{1 - self.depth}, "
+                f"{self.depth - 1}], got {self.encoder_depth}"
+            )
+        if self.encoder_depth < 0:  # one spelling for one net: compiled programs key on it
+            object.__setattr__(self, "encoder_depth", self.depth + self.encoder_depth)
 
     def build(self, key: PRNGKey) -> "MLP":
         """A freshly initialised net."""

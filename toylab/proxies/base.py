@@ -40,6 +40,8 @@ class AbstractProxy(eqx.Module):
     """Whether it is made of the trained net: such a proxy cannot be its own target where r = t."""
     uses_pair: ClassVar[bool] = False
     """Whether it looks at the example's own (x0, eps): such a proxy is no function of x_t, and its error has noise."""
+    follows_coupling: ClassVar[bool] = True
+    """False where it is the velocity of INDEPENDENT data and noise, and so not of pairs that a teacher has made."""
     num_reference: int = eqx.field(default=0, init=False, static=True)
     """Fresh data points that it needs per batch."""
 

@@ -21,6 +21,7 @@ class BatchPosterior(AbstractProxy):
     """
 
     uses_pair: ClassVar[bool] = True
+    follows_coupling: ClassVar[bool] = False
     num_reference: int = eqx.field(default=512, static=True)
 
     def __check_init__(self):

@@ -136,7 +136,9 @@ def draw_samples(experiment: Experiment, params, key: PRNGKey, n: int, nfe: int)
 def _variance_probe(num_batches: int):
     def measure(experiment: Experiment, state: TrainState) -> Scalar:
         # Fresh batches at every step, and the same ones for lanes that share a seed.
-        keys = jax.random.split(jax.random.fold_in(lane_keys(experiment)[2], state.step), num_batches)
+        keys = jax.random.split(
+            jax.random.fold_in(lane_keys(experiment).diagnostics, state.step), num_batches
+        )
         return covariance_trace(replica_gradients(experiment, state, keys))
 
     return measure

@@ -3,7 +3,6 @@
 Experiments of one structure are lanes of one compiled program.
 """
 
-import dataclasses
 from collections.abc import Hashable
 
 import equinox as eqx
@@ -42,10 +41,6 @@ class Experiment(eqx.Module):
     num_equal: int = eqx.field(static=True)
     optimizer: str = eqx.field(static=True)
     lr_schedule: str = eqx.field(static=True)
-
-    def resized(self, num_pairs: int) -> "Experiment":
-        """The same with batches of ``num_pairs`` rows with r < t and none with r = t."""
-        return dataclasses.replace(self, batch_size=num_pairs, num_equal=0)
 
 
 def build_experiment(config: RunConfig) -> Experiment:

@@ -18,7 +18,7 @@ from toylab.nets import flat_net
 from toylab.nets.flat import Gradients, Params, Parts
 from toylab.times import limit_gap
 from toylab.training.experiment import Experiment
-from toylab.training.state import TrainState, progress_of
+from toylab.training.state import TrainState, in_second_stage, progress_of
 from toylab.types import Matrix, Points, PRNGKey, Scalar, VelocityNet
 
 StageLoss = Callable[[Experiment, VelocityNet, TrainState, "Batch"], Scalar]
@@ -32,25 +32,48 @@ class Batch(NamedTuple):
     reference: Points | None
 
 
+class BatchKeys(NamedTuple):
+    """Keys of one batch, each used once."""
+
+    data: PRNGKey
+    eps: PRNGKey
+    times: PRNGKey
+    uniforms: PRNGKey
+    reference: PRNGKey
+
+
 def draw_batch(experiment: Experiment, key: PRNGKey) -> Batch:
     """A batch of fresh data, noise and times, a function of ``key`` alone."""
-    key_data, key_eps, key_times, key_uniforms, key_reference = jax.random.split(key, 5)
-    size, num_equal, method = experiment.batch_size, experiment.num_equal, experiment.method
-    x0 = experiment.dataset.draw(key_data, size)
-    eps = jax.random.normal(key_eps, x0.shape, x0.dtype)
-    if method.uses_pairs:
-        r, t = experiment.times.draw(key_times, size)
-        r = limit_gap(r, t, jnp.asarray(experiment.max_gap, r.dtype))
-    else:
-        r = t = experiment.times.draw_single(key_times, size)
-    uniforms = jax.random.uniform(key_uniforms, (size, method.num_uniforms))
-    rows = Example(x0, eps, r, t, uniforms)
-    equal = jax.tree.map(lambda leaf: leaf[:num_equal], rows._replace(r=t))
+    return _stratified(experiment, key, experiment.batch_size, experiment.num_equal)
+
+
+def draw_pairs(experiment: Experiment, key: PRNGKey, size: int) -> Batch:
+    """A batch of ``size`` rows with r < t and none with r = t."""
+    return _stratified(experiment, key, size, 0)
+
+
+def _stratified(experiment: Experiment, key: PRNGKey, size: int, num_equal: int) -> Batch:
+    rows = draw_examples(experiment, key, size)
+    equal = jax.tree.map(lambda leaf: leaf[:num_equal], rows._replace(r=rows.t))
     pairs = jax.tree.map(lambda leaf: leaf[num_equal:], rows)
     reference = None
-    if method.num_reference:
-        reference = experiment.dataset.draw(key_reference, method.num_reference)
+    if num_reference := experiment.method.num_reference:
+        reference = experiment.dataset.draw(_batch_keys(key).reference, num_reference)
     return Batch(pairs, equal, reference)
+
+
+def draw_examples(experiment: Experiment, key: PRNGKey, size: int) -> Example:
+    """``size`` rows with r < t."""
+    keys = _batch_keys(key)
+    x0 = experiment.dataset.draw(keys.data, size)
+    eps = jax.random.normal(keys.eps, x0.shape, x0.dtype)
+    if experiment.method.uses_pairs:
+        r, t = experiment.times.draw(keys.times, size)
+        r = limit_gap(r, t, jnp.asarray(experiment.max_gap, r.dtype))
+    else:
+        r = t = experiment.times.draw_single(keys.times, size)
+    uniforms = jax.random.uniform(keys.uniforms, (size, experiment.method.num_uniforms))
+    return Example(x0, eps, r, t, uniforms)
 
 
 def context_of(experiment: Experiment, net: VelocityNet, state: TrainState, batch: Batch) -> Context:
@@ -121,7 +144,7 @@ def loss_and_gradient(experiment: Experiment, state: TrainState, batch: Batch) -
     if not isinstance(method, AbstractTwoStageMethod):
         return main()
     first = partial(value_and_gradient, teacher_batch_loss, experiment, state, batch)
-    return jax.lax.cond(progress_of(experiment.steps, state.step) < method.first_stage, first, main)
+    return jax.lax.cond(in_second_stage(method, experiment.steps, state.step), main, first)
 
 
 def value_and_gradient(
@@ -156,6 +179,10 @@ def replica_gradients(experiment: Experiment, state: TrainState, keys: PRNGKey) 
 def covariance_trace(gradients: Gradients) -> Scalar:
     """Tr Cov of a sample of gradients (rows), unbiased: sum_k |g_k - mean|^2 / (K - 1); the one estimator of it."""
     return jnp.sum((gradients - jnp.mean(gradients, axis=0)) ** 2) / (gradients.shape[0] - 1)
+
+
+def _batch_keys(key: PRNGKey) -> BatchKeys:
+    return BatchKeys(*jax.random.split(key, len(BatchKeys._fields)))
 
 
 def _mean_loss(experiment: Experiment, batch: Batch, pair_loss, equal_loss) -> Scalar:

@@ -11,7 +11,7 @@ from toylab.methods import AbstractTwoStageMethod
 from toylab.nets import flat_net
 from toylab.nets.flat import Params
 from toylab.training.experiment import Experiment
-from toylab.types import Count, Pairs, PRNGKey, Scalar
+from toylab.types import Count, Flag, Pairs, PRNGKey, Scalar
 
 OPTIMIZERS = {
     "adam": optax.scale_by_adam(),
@@ -39,17 +39,27 @@ class TrainState(NamedTuple):
     """The step at which the lane diverged (see `train_step`), or -1. It stands still in the state before it."""
     window: Window
     params_teacher: Params | None
-    """The method's second copy of the net, if it has one."""
+    """The method's second copy of the net, if it has one; of a two-stage method the initial net before it is made."""
     pairs: Pairs | None
     """Pairs made by the teacher, if the method asks for some; zero before they are made."""
     memory: Memory
     """What the coefficient rule remembers."""
 
 
-def lane_keys(experiment: Experiment) -> tuple[PRNGKey, PRNGKey, PRNGKey]:
-    """Keys of the initial parameters, of the training batches and of diagnostics, all from the seed."""
-    init, batches, diagnostics = jax.random.split(jax.random.key(experiment.seed), 3)
-    return init, batches, diagnostics
+class LaneKeys(NamedTuple):
+    """Keys of one lane, all from its seed."""
+
+    init: PRNGKey
+    """The initial parameters."""
+    batches: PRNGKey
+    diagnostics: PRNGKey
+    pairs: PRNGKey
+    """Pairs made by a teacher."""
+
+
+def lane_keys(experiment: Experiment) -> LaneKeys:
+    """The keys of a lane."""
+    return LaneKeys(*jax.random.split(jax.random.key(experiment.seed), 4))
 
 
 def progress_of(steps: Count | int, step: Count) -> Scalar:
@@ -57,10 +67,15 @@ def progress_of(steps: Count | int, step: Count) -> Scalar:
     return jnp.minimum(step / steps, 1.0).astype(jnp.float32)
 
 
+def in_second_stage(method: AbstractTwoStageMethod, steps: Count | int, step: Count) -> Flag:
+    """Whether the state after ``step`` steps has its teacher and trains on what the teacher made."""
+    return progress_of(steps, step) >= method.first_stage
+
+
 def init_state(experiment: Experiment) -> TrainState:
     """The state before the first step; the moving averages start at the initial parameters."""
     method = experiment.method
-    params = flat_net(experiment.net).init(lane_keys(experiment)[0])
+    params = flat_net(experiment.net).init(lane_keys(experiment).init)
     zero = jnp.zeros((), params.dtype)
     num_pairs = method.num_pairs if isinstance(method, AbstractTwoStageMethod) else 0
     has_teacher = isinstance(method, AbstractTwoStageMethod) or method.teacher_decay is not None

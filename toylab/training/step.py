@@ -1,14 +1,24 @@
 """One lane: a training step, the passage from one stage to the next, and a stretch of steps."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 
 from toylab.methods import AbstractTwoStageMethod, Context
 from toylab.nets import flat_net
-from toylab.parallel import is_finite
+from toylab.parallel import is_finite, run_if
 from toylab.training.experiment import Experiment
-from toylab.training.objective import draw_batch, loss_and_gradient, observe
-from toylab.training.state import OPTIMIZERS, TrainState, Window, lane_keys, progress_of
+from toylab.training.objective import draw_batch, draw_examples, loss_and_gradient, observe
+from toylab.training.state import (
+    OPTIMIZERS,
+    TrainState,
+    Window,
+    in_second_stage,
+    init_state,
+    lane_keys,
+    progress_of,
+)
 from toylab.types import Count, PRNGKey, Scalar
 
 FINAL_LEARNING_RATE = 0.01
@@ -67,18 +77,26 @@ def train_step(experiment: Experiment, state: TrainState, key: PRNGKey) -> Train
     )
 
 
-def begin_second_stage(experiment: Experiment, state: TrainState, key: PRNGKey) -> TrainState:
-    """The moving average becomes the frozen teacher and makes its pairs; the net goes on from it as a fresh start."""
+def begin_second_stage(experiment: Experiment, state: TrainState) -> TrainState:
+    """The moving average becomes the frozen teacher and makes its pairs; the net goes on from it as a fresh start.
+
+    The average began at the initial parameters and still holds a share decay^step of them, 40% after 900 steps at
+    0.999: that share is taken out.
+    """
     method = experiment.method
     assert isinstance(method, AbstractTwoStageMethod)
-    params, pairs = state.params_ema, state.pairs
+    initial, share = init_state(experiment).params, experiment.ema_decay**state.step
+    params = jnp.where(share < 1, (state.params_ema - share * initial) / (1 - share), state.params_ema)
+    pairs = state.pairs
     if method.num_pairs:
         bind = flat_net(experiment.net).bind
         context = Context(bind(params), bind(params), experiment.dataset, net_teacher=bind(params))
-        fresh = draw_batch(experiment.resized(method.num_pairs), key).pairs
-        pairs = jnp.stack(jax.vmap(lambda example: method.make_pair(example, context))(fresh), axis=1)
+        fresh = draw_examples(experiment, lane_keys(experiment).pairs, method.num_pairs)
+        made = jax.vmap(lambda example: method.make_pair(example, context))(fresh)
+        pairs = method.arrange_pairs(jnp.stack(made, axis=1))
     return state._replace(
         params=params,
+        params_ema=params,
         params_teacher=params,
         opt_state=OPTIMIZERS[experiment.optimizer].init(params),
         pairs=pairs,
@@ -91,26 +109,20 @@ def train_lane(experiment: Experiment, state: TrainState, num_steps: Count) -> T
     The random numbers of a step depend on the seed and its index alone, and the number of steps is traced: neither the
     result nor the compiled program depends on how training is cut into stretches.
     """
-    key = lane_keys(experiment)[1]
+    key, method = lane_keys(experiment).batches, experiment.method
 
     def advance(state: TrainState) -> TrainState:
-        key_step = jax.random.fold_in(key, state.step)
-        if isinstance(experiment.method, AbstractTwoStageMethod):
-            state = jax.lax.cond(
-                _enters_second_stage(experiment, experiment.method, state.step),
-                lambda: begin_second_stage(experiment, state, jax.random.fold_in(key_step, 1)),
-                lambda: state,
+        updated = train_step(experiment, state, jax.random.fold_in(key, state.step))
+        if isinstance(method, AbstractTwoStageMethod):
+            # After the step, not before the next one: a state that is looked at between them has its teacher already.
+            enters = in_second_stage(method, experiment.steps, updated.step) & ~in_second_stage(
+                method, experiment.steps, state.step
             )
-        return train_step(experiment, state, key_step)
+            updated = run_if(enters, partial(begin_second_stage, experiment), updated)
+        return updated
 
     def body(_, state: TrainState) -> TrainState:
         runs = (state.diverged_at < 0) & (state.step < experiment.steps)
         return jax.lax.cond(runs, advance, lambda state: state, state)
 
     return jax.lax.fori_loop(0, num_steps, body, state)
-
-
-def _enters_second_stage(experiment: Experiment, method: AbstractTwoStageMethod, step: Count):
-    first = method.first_stage
-    before, now = progress_of(experiment.steps, step - 1), progress_of(experiment.steps, step)
-    return (before < first) & (now >= first)
