@@ -210,7 +210,7 @@ def test_divergence_names_step_beta_and_rate_and_keeps_finite_samples(manager):
 
 
 def test_a_loss_that_blew_up_counts_as_divergence(manager):
-    job = manager.submit(CONFIG.replace(learning_rate=10.0, log_every=50), "a")
+    job = manager.submit(CONFIG.replace(learning_rate=10.0, log_every=50, activation="silu"), "a")
     assert reaches(job, JobState.DIVERGED, COMPILED)
     assert "Diverged at step" in job.snapshot.message
 
