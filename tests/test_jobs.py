@@ -176,15 +176,15 @@ def test_a_steered_run_keeps_its_settings_and_its_changes(manager, tmp_path):
 def test_a_job_that_cannot_be_held_fails_alone(manager, clock, monkeypatch):
     """Holding asks the lanes for samples: an error of JAX there must not end the worker."""
     first = running(manager, "a")
-    broken = type(first._live).samples
+    publish = first._publish
 
-    def samples(live):
-        if live is first._live:
+    def broken(state, message=""):
+        if state is JobState.QUEUED:
             raise RuntimeError("out of memory")
-        return broken(live)
+        publish(state, message)
 
+    monkeypatch.setattr(first, "_publish", broken)
     second = manager.submit(CONFIG, "b")
-    monkeypatch.setattr(type(first._live), "samples", samples)
     clock.now += TURN_SECONDS + 1
     assert reaches(first, JobState.FAILED, 10.0)
     assert second.wait_for(lambda s: s.step > 1, 10.0)
