@@ -34,7 +34,7 @@ def main() -> None:
     path = FOLDER / "separation_law.json"
     if chosen.draw:
         table = pd.DataFrame(json.loads(path.read_text())["table"])
-        save_png(separation_figure(table), FOLDER / "separation_law.png")
+        atomic_write_bytes(FOLDER / "separation_law.png", png_bytes(separation_figure(table)))
         return
     enable_compilation_cache()
     started = time.monotonic()

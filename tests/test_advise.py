@@ -91,7 +91,7 @@ def test_command_on_a_dataset(capsys):
 
 
 def test_bad_questions_get_one_line(capsys, tmp_path):
-    flow = tl.train(TINY.replace(method="flow_matching", proxy="conditional"), progress=False)
+    flow = tl.train(TINY.replace(method="flow_matching"), progress=False)
     with pytest.raises(ValueError, match="flow_matching"):
         advise(flow)
     with pytest.raises(ValueError, match="two seeds"):

@@ -53,6 +53,6 @@ def test_a_foreign_loop_learns_a_gaussian(name):
     trained = net_of({**params, "out": out})
     samples = jax.vmap(lambda eps: eps - trained(eps, jnp.asarray(0.0), jnp.asarray(1.0)))(noise)
     # The noise has mean 0, the data 3: most of the way is learned, and none of it without training.
-    assert float(jnp.mean(samples)) == pytest.approx(3.0, abs=0.6)
+    assert float(jnp.mean(samples)) == pytest.approx(3.0, abs=0.9)
     assert abs(float(jnp.mean(noise))) < 0.2
     assert np.all(np.isfinite(samples))

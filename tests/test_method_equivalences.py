@@ -118,7 +118,6 @@ def test_a_net_without_a_second_head_is_refused_by_name():
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("improved_meanflow", {"head": 2}, "head"),
         ("alphaflow", {"start": 0.5, "end": 0.5}, "start < end"),
         ("alphaflow", {"clamp": 0.5}, r"clamp must lie in \[0, 0.5\), got 0.5"),
         ("alphaflow", {"clip": -1.0}, "clip must be at least 0"),

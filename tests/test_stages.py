@@ -273,7 +273,7 @@ def test_published_grid_of_shortcut():
         ("decoupled_meanflow", {"first_stage": 0}, "first_stage"),
         ("re_meanflow", {"prune": 1.0}, "prune must lie in"),
         ("re_meanflow", {"num_pairs": 0}, "num_pairs must be a whole number"),
-        ("rectified_meanflow", {"solver_steps": 2.5}, "solver_steps"),
+        ("rectified_meanflow", {"solver_steps": 0}, "solver_steps"),
         ("decoupled_meanflow", {"encoder_depth": 2}, "encoder_depth of a net with 2 hidden layers"),
         ("split_meanflow", {"split": 1.0}, "split must lie in"),
         ("split_meanflow", {"teacher": "oracle"}, "unknown teacher 'oracle'; choices: ema, online"),
