@@ -51,6 +51,17 @@ PRESETS: dict[str, Preset] = {
             "activation": "silu",  # the committed results were measured with it
         },
     ),
+    "one_step": Preset(
+        "the protocol of our comparisons: half of the pairs end at the data, small batch, short budget",
+        {
+            "time_sampler": "to_data",
+            "time_options": {"share": 0.5},
+            "activation": "gelu",
+            "batch_size": 64,
+            "learning_rate": 3e-3,
+            "steps": 10_000,
+        },
+    ),
     "quick": Preset(
         "a few seconds: to see that everything works",
         {"steps": 1_000, "batch_size": 128, "learning_rate": 5e-3, "ema_decay": 0.99},
