@@ -117,7 +117,18 @@ def run(flags: Flags) -> int:
 
 def as_text(table: "pd.DataFrame") -> str:
     """The table for a terminal."""
-    header = ["dataset", "contestant", "sw1", "95% interval", "floor", "n", "seeds", "gain", "95% interval"]
+    header = [
+        "dataset",
+        "contestant",
+        "sw1",
+        "95% interval",
+        "floor",
+        "n",
+        "nfe",
+        "seeds",
+        "gain",
+        "95% interval",
+    ]
     header += ["grad variance", "evals/example", "steps", "seconds", "diverged"]
     rows = [
         [
@@ -127,6 +138,7 @@ def as_text(table: "pd.DataFrame") -> str:
             f"[{number(row['low'])}, {number(row['high'])}]",
             number(row["floor"], 3),
             str(row["n"]),
+            str(row["nfe"]),
             str(row["seeds"]),
             _percent(row["gain"]),
             f"[{_percent(row['gain_low'])}, {_percent(row['gain_high'])}]",
