@@ -100,32 +100,48 @@ def sweep_figure(table: pd.DataFrame) -> Figure:
 
 
 def compare_figure(table: pd.DataFrame) -> Figure:
-    """Sliced W1 of contestants, a panel per dataset, best on top, intervals over seeds, floor dashed.
+    """A row per dataset, best contestant on top: sliced W1 with intervals and floor, gradient variance, seconds.
 
     Args:
-        table: columns dataset, contestant, sw1, low, high (NaN for a single seed), floor; as from `toylab compare`.
+        table: columns dataset, contestant, sw1, low, high (NaN for a single seed), floor, grad_variance, seconds; as
+            from `toylab compare`.
 
     Raises:
         ValueError: an empty table.
     """
     names = list(dict.fromkeys(table["dataset"]))
-    figure, panels = panel_grid(len(names))
-    tallest = max((int((table["dataset"] == name).sum()) for name in names), default=1)
-    rows = -(-len(names) // MAX_COLUMNS)
-    width = (PANEL + 1.6) * min(len(names), MAX_COLUMNS)
-    figure.set_size_inches(width, rows * max(PANEL, 0.6 + 0.24 * tallest))
-    for panel, name in zip(panels, names, strict=True):
+    if not names:
+        raise ValueError("nothing to draw")
+    tallest = max(int((table["dataset"] == name).sum()) for name in names)
+    figure = Figure(figsize=(3.2 * PANEL, len(names) * (1.0 + 0.24 * tallest)), layout="constrained")
+    rows = figure.subplots(len(names), 3, squeeze=False, sharey="row", width_ratios=(2, 1, 1))
+    for panels, name in zip(rows, names, strict=True):
         part = table[(table["dataset"] == name) & table["sw1"].notna()].iloc[::-1]
         heights = np.arange(len(part))
-        mean, low, high = (part[column].to_numpy(float) for column in ("sw1", "low", "high"))
-        spread = np.nan_to_num(np.stack([mean - low, high - mean]))
         colours = [BASELINE if contestant == "vanilla" else CHOSEN for contestant in part["contestant"]]
-        panel.barh(heights, mean, xerr=spread, color=colours, height=0.6, error_kw={"lw": 1, "capsize": 2})
-        if len(part):
-            panel.axvline(float(part["floor"].mean()), color=DATA, ls="--", lw=1)
-        panel.set(title=name, xlabel="sliced W1", yticks=heights, yticklabels=list(part["contestant"]))
-        panel.tick_params(axis="y", labelsize="small")
+        for panel, column, label in zip(panels, *_COMPARED, strict=True):
+            values = np.asarray(part[column], float)
+            panel.barh(heights, np.nan_to_num(values), color=colours, height=0.6)
+            panel.set(xlabel=label, yticks=heights, yticklabels=list(part["contestant"]))
+            panel.tick_params(axis="y", labelsize="small")
+            panel.spines[["top", "right"]].set_visible(False)
+        mean, low, high = (np.asarray(part[column], float) for column in ("sw1", "low", "high"))
+        spread = np.clip(np.nan_to_num(np.stack([mean - low, high - mean])), 0, None)
+        panels[0].errorbar(mean, heights, xerr=spread, fmt="none", ecolor="black", lw=1, capsize=2)
+        panels[0].axvline(float(part["floor"].mean()), color=DATA, ls="--", lw=1)
+        panels[0].set_title(name, loc="left")
+        panels[0].set_xlim(0, _UNBROKEN * float(np.nanmedian(mean)) if len(mean) else None)
+        if (np.asarray(part["grad_variance"], float) > 0).any():
+            panels[1].set_xscale("log")
     return figure
+
+
+_COMPARED = (
+    ("sw1", "grad_variance", "seconds"),
+    ("sliced W1 (dashed: floor)", "gradient variance", "seconds"),
+)
+_UNBROKEN = 4.0
+"""Bars longer than so many medians leave the panel: one failure must not squeeze all others."""
 
 
 def png_bytes(figure: Figure, dpi: int = 150) -> bytes:
