@@ -8,10 +8,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from toylab.methods.base import AbstractMethod, Beta, Example, Part, methods
-from toylab.methods.terms import AdaptiveWeight, flow_matching_loss, squared_norm
-from toylab.proxies import AbstractProxy, Context
-from toylab.proxies.conditional import Conditional
+from toylab.methods.base import Beta, Example, Part, methods
+from toylab.methods.regression import AbstractRegression
+from toylab.methods.terms import squared_norm
+from toylab.proxies import Context
 from toylab.types import Point, Scalar
 
 NUM_GAPS = 7
@@ -21,7 +21,7 @@ FINEST = 128
 
 
 @methods.register("shortcut", citation="frans2024shortcut")
-class Shortcut(AbstractMethod):
+class Shortcut(AbstractRegression):
     r"""Regression of u over [r, t] on the mean of two half steps of the moving average.
 
     m = (r + t) / 2, u2 = u_EMA(x_t, m, t), x' = x_t - (t - r) u2 / 2, u1 = u_EMA(x', r, m), and pair_loss =
@@ -40,8 +40,7 @@ class Shortcut(AbstractMethod):
         grid: whether to use the published grid of gaps and times.
         clip: largest coordinate of a half step's end and of the target; 0 is off. The published 4 belongs to latents of
             unit scale: in 2-D it would cut off data as wide as `two_gaussians` with separation 8.
-        target: regression target at r = t; conditional by default, and in the place of a proxy made of the net.
-        weight: adaptive weight of each example's loss.
+        target, weight, anchor: as in `AbstractRegression`; the target acts at r = t alone.
 
     Raises:
         ValueError: a negative clip.
@@ -68,8 +67,6 @@ class Shortcut(AbstractMethod):
 
     grid: bool = eqx.field(default=False, static=True)
     clip: float = eqx.field(default=0.0, converter=float)
-    target: AbstractProxy = eqx.field(default_factory=Conditional)
-    weight: AdaptiveWeight = eqx.field(default_factory=AdaptiveWeight)
 
     def __check_init__(self):
         if not self.clip >= 0:
@@ -77,15 +74,10 @@ class Shortcut(AbstractMethod):
 
     @property
     def num_uniforms(self) -> int:
-        """A gap and a place for it on the grid."""
-        return 2 if self.grid else 0
+        """What the anchor needs; with the grid a gap and a place for it."""
+        return super().num_uniforms + (2 if self.grid else 0)
 
-    @property
-    def num_reference(self) -> int:
-        """What the target's proxy needs."""
-        return self.target.num_reference
-
-    def pair_loss(self, example: Example, context: Context, beta: Beta) -> Scalar:
+    def regression(self, example: Example, context: Context, beta: Beta) -> Scalar:
         """Regression on two half steps; beta plays no part."""
         if self.grid:
             example = _on_grid(example)
@@ -99,11 +91,11 @@ class Shortcut(AbstractMethod):
     def equal_loss(self, example: Example, context: Context) -> Scalar:
         """Flow matching at r = t; on the grid under the label of its finest gap."""
         if not self.grid:
-            return flow_matching_loss(example, context, self.target, self.weight)
+            return super().equal_loss(example, context)
         t = (1 + jnp.floor(FINEST * example.uniforms[0])) / FINEST
         net = context.net
         finest = context._replace(net=lambda x, _, time: net(x, time - 1 / FINEST, time))
-        return flow_matching_loss(example._replace(r=t, t=t), finest, self.target, self.weight)
+        return super().equal_loss(example._replace(r=t, t=t), finest)
 
     def _clipped(self, x: Point) -> Point:
         limit = jnp.where(self.clip > 0, self.clip, jnp.inf)
@@ -112,6 +104,6 @@ class Shortcut(AbstractMethod):
 
 def _on_grid(example: Example) -> Example:
     """The example at times t = k d, r = (k - 1) d with a gap d = 2^-j of the grid."""
-    num_steps = 2.0 ** jnp.floor(NUM_GAPS * example.uniforms[0])
-    t = (1 + jnp.floor(num_steps * example.uniforms[1])) / num_steps
+    num_steps = 2.0 ** jnp.floor(NUM_GAPS * example.uniforms[-2])
+    t = (1 + jnp.floor(num_steps * example.uniforms[-1])) / num_steps
     return example._replace(r=t - 1 / num_steps, t=t)

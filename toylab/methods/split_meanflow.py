@@ -7,16 +7,16 @@ from typing import Any, ClassVar
 import equinox as eqx
 import jax
 
-from toylab.methods.base import AbstractMethod, Beta, Confidence, Example, Part, methods
+from toylab.methods.base import Beta, Confidence, Example, Part, methods
+from toylab.methods.regression import AbstractRegression
 from toylab.methods.teachers import BOOTSTRAP_TEACHERS, bootstrap_net
-from toylab.methods.terms import AdaptiveWeight, flow_matching_loss, squared_norm
-from toylab.proxies import AbstractProxy, Context
-from toylab.proxies.conditional import Conditional
+from toylab.methods.terms import squared_norm
+from toylab.proxies import Context
 from toylab.types import Scalar
 
 
 @methods.register("split_meanflow", citation="guo2025splitmeanflow")
-class SplitMeanFlow(AbstractMethod):
+class SplitMeanFlow(AbstractRegression):
     r"""Regression of u over [r, t] on its own values over [s, t] and [r, s], s = (1 - l) t + l r.
 
     u2 = u(x_t, s, t), x_s = x_t - (t - s) u2, u1 = u(x_s, r, s), and pair_loss =
@@ -29,8 +29,7 @@ class SplitMeanFlow(AbstractMethod):
         split: the share l of the interval next to t, in (0, 1); 0 draws l ~ U(0, 1) for each example.
         teacher: copy of the net behind u1 and u2, ``ema`` or ``online``. A slow average holds learning back: see
             `Shortcut`.
-        target: regression target at r = t; conditional by default, and in the place of a proxy made of the net.
-        weight: adaptive weight of each example's loss.
+        target, weight, anchor: as in `AbstractRegression`; the target acts at r = t alone.
 
     Raises:
         ValueError: a split outside [0, 1), or an unknown teacher.
@@ -50,8 +49,6 @@ class SplitMeanFlow(AbstractMethod):
 
     split: float = eqx.field(default=0.0, converter=float)
     teacher: str = eqx.field(default="ema", static=True)
-    target: AbstractProxy = eqx.field(default_factory=Conditional)
-    weight: AdaptiveWeight = eqx.field(default_factory=AdaptiveWeight)
 
     def __check_init__(self):
         if not 0 <= self.split < 1:
@@ -61,26 +58,17 @@ class SplitMeanFlow(AbstractMethod):
 
     @property
     def num_uniforms(self) -> int:
-        """One for l."""
-        return 1
+        """What the anchor needs, and one for l."""
+        return super().num_uniforms + 1
 
-    @property
-    def num_reference(self) -> int:
-        """What the target's proxy needs."""
-        return self.target.num_reference
-
-    def pair_loss(self, example: Example, context: Context, beta: Beta) -> Scalar:
+    def regression(self, example: Example, context: Context, beta: Beta) -> Scalar:
         """Consistency of [r, t] with [r, s] and [s, t]; beta plays no part."""
         x_t, r, t = example.x_t, example.r, example.t
         net = bootstrap_net(context, self.teacher)
         # A number, not a choice of structure: runs with a drawn and with fixed splits are lanes of one program.
-        share = jax.numpy.where(self.split > 0, self.split, example.uniforms[0])
+        share = jax.numpy.where(self.split > 0, self.split, example.uniforms[-1])
         s = t - share * (t - r)
         u_later = net(x_t, s, t)
         u_earlier = net(x_t - (t - s) * u_later, r, s)
         u_target = jax.lax.stop_gradient((1 - share) * u_earlier + share * u_later)
         return self.weight(squared_norm(context.net(x_t, r, t) - u_target))
-
-    def equal_loss(self, example: Example, context: Context) -> Scalar:
-        """Flow matching at r = t, from which all else is bootstrapped."""
-        return flow_matching_loss(example, context, self.target, self.weight)

@@ -8,16 +8,16 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from toylab.methods.base import AbstractMethod, Beta, Example, Part, methods
+from toylab.methods.base import Beta, Example, Part, methods
+from toylab.methods.regression import AbstractRegression
 from toylab.methods.teachers import teacher_of
-from toylab.methods.terms import AdaptiveWeight, flow_matching_loss, squared_norm
-from toylab.proxies import AbstractProxy, Context
-from toylab.proxies.conditional import Conditional
+from toylab.methods.terms import squared_norm
+from toylab.proxies import Context
 from toylab.types import Scalar
 
 
 @methods.register("terminal_velocity_matching", citation="zhou2025terminal")
-class TerminalVelocityMatching(AbstractMethod):
+class TerminalVelocityMatching(AbstractRegression):
     r"""The end f = x_t - (t - r) u(x_t, r, t) of a step must move in r as the velocity there says.
 
     df/dr = u - (t - r) du/dr, and pair_loss = w(|df/dr - sg u_T(f, r, r)|^2), where u_T is a moving teacher, and no
@@ -29,8 +29,7 @@ class TerminalVelocityMatching(AbstractMethod):
     Args:
         teacher_decay: decay of the moving average u_T, in [0, 1].
         detach: whether to freeze the derivative in r.
-        target: regression target at r = t; conditional by default, and in the place of a proxy made of the net.
-        weight: adaptive weight of each example's loss.
+        target, weight, anchor: as in `AbstractRegression`; the target acts at r = t alone.
 
     Raises:
         ValueError: a teacher_decay outside [0, 1].
@@ -49,19 +48,12 @@ class TerminalVelocityMatching(AbstractMethod):
 
     teacher_decay: float = eqx.field(default=0.99, converter=float)
     detach: bool = eqx.field(default=False, static=True)
-    target: AbstractProxy = eqx.field(default_factory=Conditional)
-    weight: AdaptiveWeight = eqx.field(default_factory=AdaptiveWeight)
 
     def __check_init__(self):
         if not 0 <= self.teacher_decay <= 1:
             raise ValueError(f"teacher_decay must lie in [0, 1], got {self.teacher_decay}")
 
-    @property
-    def num_reference(self) -> int:
-        """What the target's proxy needs."""
-        return self.target.num_reference
-
-    def pair_loss(self, example: Example, context: Context, beta: Beta) -> Scalar:
+    def regression(self, example: Example, context: Context, beta: Beta) -> Scalar:
         """Terminal velocity against the teacher's; beta plays no part."""
         x_t, r, t = example.x_t, example.r, example.t
         u, du_dr = jax.jvp(lambda earlier: context.net(x_t, earlier, t), (r,), (jnp.ones_like(r),))
@@ -70,7 +62,3 @@ class TerminalVelocityMatching(AbstractMethod):
         end = jax.lax.stop_gradient(x_t - (t - r) * u)
         velocity = jax.lax.stop_gradient(teacher_of(context)(end, r, r))
         return self.weight(squared_norm(u - (t - r) * du_dr - velocity))
-
-    def equal_loss(self, example: Example, context: Context) -> Scalar:
-        """Flow matching at r = t: the published second term."""
-        return flow_matching_loss(example, context, self.target, self.weight)

@@ -5,8 +5,6 @@ import jax
 import jax.numpy as jnp
 
 from toylab.methods.base import Example
-from toylab.proxies import AbstractProxy, Context
-from toylab.proxies.conditional import Conditional
 from toylab.types import Point, Scalar, VelocityNet
 
 
@@ -69,13 +67,3 @@ class Anchor(eqx.Module):
         delta = self.low + (self.high - self.low) * example.uniforms[0]
         u = net(example.x_t, example.t - delta, example.t)
         return self.weight * squared_norm(u - example.v_cond)
-
-
-def flow_matching_loss(
-    example: Example, context: Context, target: AbstractProxy, weight: AdaptiveWeight
-) -> Scalar:
-    """|u(x_t, t, t) - v_target|^2, weighted; a target made of the net itself gives way to v_cond."""
-    x0, eps, _, t, _ = example
-    teacher = Conditional() if target.uses_net else target
-    v_target = jax.lax.stop_gradient(teacher(example.x_t, t, x0, eps, context))
-    return weight(squared_norm(context.net(example.x_t, t, t) - v_target))
