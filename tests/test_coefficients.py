@@ -148,3 +148,8 @@ def test_a_rule_that_estimates_beta_needs_meanflow():
 def test_bad_options_are_named(rule, options):
     with pytest.raises(ValueError, match=next(iter(options))):
         coefficients.create(rule, options)
+
+
+def test_a_rule_that_knows_independent_ends_is_refused_on_pairs_of_a_teacher():
+    with pytest.raises(ValueError, match=r"per_sample.*pairs of 're_meanflow'"):
+        build_experiment(TINY.replace(coefficient="per_sample", method="re_meanflow"))

@@ -21,7 +21,7 @@ from toylab.types import Matrix, Pairs, Point, Scalar
 Beta = Scalar | Matrix
 """A coefficient: one number, or a matrix that acts on velocities."""
 
-Part = Literal["tangent", "target", "jacobian", "coupling", "weighting"]
+Part = Literal["tangent", "target", "jacobian", "coupling", "weighting", "net"]
 """The parts of vanilla MeanFlow that a method may change."""
 
 Confidence = Literal["high", "medium", "low"]

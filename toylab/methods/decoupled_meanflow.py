@@ -46,7 +46,7 @@ class DecoupledMeanFlow(AbstractTwoStageMethod):
     """
 
     uses_beta: ClassVar[bool] = True
-    changes: ClassVar[tuple[Part, ...]] = ("weighting",)
+    changes: ClassVar[tuple[Part, ...]] = ("net", "weighting")
     formula: ClassVar[str] = (
         r"\log(\tfrac1d |u - \mathrm{sg}[v - (t-r)\, D_{(1-\beta) v + \beta \hat v}\, u]|^2 + 0.01),\;"
         r" u = g(f(x_t, t), r, t)"

@@ -12,7 +12,7 @@ import numpy as np
 from toylab.coefficients import AbstractCoefficient, coefficients
 from toylab.config import RunConfig
 from toylab.data import AbstractDataset, datasets
-from toylab.methods import AbstractMethod, methods
+from toylab.methods import AbstractMethod, AbstractTwoStageMethod, methods
 from toylab.methods.meanflow import MeanFlow
 from toylab.methods.terms import AdaptiveWeight, Anchor
 from toylab.nets import MLPSpec
@@ -57,6 +57,11 @@ def build_experiment(config: RunConfig) -> Experiment:
     if coefficient.observed_share and not isinstance(method, MeanFlow):
         raise ValueError(
             f"coefficient {config.coefficient!r} estimates beta of meanflow, not of {config.method!r}"
+        )
+    if coefficient.local and isinstance(method, AbstractTwoStageMethod) and method.num_pairs:
+        raise ValueError(
+            f"coefficient {config.coefficient!r} knows the noise of independent ends, not of the pairs "
+            f"of {config.method!r}"
         )
     experiment = Experiment(
         dataset=dataset,
