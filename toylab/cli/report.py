@@ -39,6 +39,8 @@ def run(flags: Flags) -> int:
     from toylab.report import make_report
 
     report = make_report(flags.folder)
+    for entry in report.damaged:
+        note(f"damaged, left out: {entry['error']}")
     content = as_json(report)
     write_files(report, content, flags.folder)
     note(f"written: report.csv, report.json, report.png in {flags.folder}")
@@ -55,6 +57,7 @@ def as_json(report: "Report") -> dict[str, Any]:
     return {
         "metric": "sliced_w1",
         **{name: plain(getattr(report, name).to_dict("records")) for name in names},
+        "damaged": list(report.damaged),
     }
 
 
