@@ -1,13 +1,16 @@
 """The app without a browser: every page runs, whatever the address bar says, and the buttons do what they say."""
 
+import dataclasses
 import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from toylab.jobs import JobState
+from toylab.config import RunConfig
+from toylab.jobs import JobState, Snapshot
 from toylab.ui import router, session, settings, words
 from toylab.ui.stored import first_run
 
@@ -232,3 +235,81 @@ def test_numbers_have_two_digits(value, expected):
 
 def test_one_manager_for_all_sessions():
     assert session.manager() is session.manager()
+
+
+@pytest.mark.parametrize(
+    ("query", "meant"),
+    [
+        ({"dataset": "two_moons", "beta": "0.5"}, {"dataset": "two_moons", "beta": 0.5}),
+        ({"proxy": "batch_posterior"}, {"proxy": "batch_posterior"}),
+        ({"beta": "0.333"}, {"beta": 0.35}),
+        ({"beta": "-0.98"}, {"beta": -1.0}),
+    ],
+)
+def test_controls_and_run_agree_on_what_the_address_means(app, query, meant):
+    for key, value in query.items():
+        app.query_params[key] = value
+    for _ in range(2):
+        app.run()
+        assert not app.exception
+        assert {key: app.session_state[key] for key in meant} == meant
+        assert app.slider(key="beta").value == meant.get("beta", 1.0)
+        config = settings.read_config({name: app.session_state[name] for name in settings.DEFAULTS})
+        assert {key: getattr(config, key) for key in meant} == meant
+
+
+def test_a_failing_save_is_one_line_and_leaves_the_page(app, monkeypatch):
+    from toylab.ui import saving
+
+    app.query_params["width"] = "32"
+    app.run()
+    app.button(key="go").click().run()
+    settle(app, lambda s: s.step > 1 and s.state is JobState.RUNNING)
+    app.button(key="stop").click().run()
+    settle(app, lambda s: s.state is JobState.STOPPED, 5)
+    monkeypatch.setattr(saving, "FOLDER", Path("/proc/nowhere"))
+    app.run()
+    app.button(key="save").click().run()
+    assert not app.exception
+    (error,) = app.error
+    assert error.value.startswith("Not saved: ")
+    assert "/proc" in error.value
+    assert app.button(key="go").label == "Start"
+    assert app.slider(key="beta")
+
+
+@pytest.mark.parametrize("part", ["toylab.ui.stage.draw", "toylab.ui.transport.bar"])
+def test_an_error_in_a_page_is_one_line_with_an_id(app, monkeypatch, tmp_path, part):
+    def fail(*arguments, **options):
+        raise ZeroDivisionError("deep down")
+
+    monkeypatch.setenv("TOYLAB_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(part, fail)
+    app.run()
+    assert not app.exception
+    (error,) = app.error
+    assert "internal error" in error.value
+    assert "deep down" not in error.value
+    (log,) = tmp_path.rglob("*.txt")
+    assert log.stem in error.value
+    assert "deep down" in log.read_text()
+
+
+def test_after_a_change_of_beta_the_sentence_is_about_the_new_one():
+    from toylab.jobs import Event
+
+    rows = np.arange(100, 1100, 100)
+    chosen = np.where(rows <= 800, 100.0, 1.0)
+    tables = tuple(
+        pd.DataFrame({"grad_variance": values}, pd.Index(rows, name="step"))
+        for values in (chosen, np.full(10, 10.0))
+    )
+    snapshot = Snapshot(1, JobState.RUNNING, RunConfig(steps=2000), step=1000, histories=tables)
+    assert "10 times more variance" in words.progress(snapshot)
+    moved = dataclasses.replace(snapshot, events=(Event(800, "beta", 0.0, 1.0),))
+    assert "10 times less variance" in words.progress(moved)
+    rate = dataclasses.replace(snapshot, events=(Event(800, "learning_rate", 0.0, 1.0),))
+    assert "10 times more variance" in words.progress(rate)
+    # Nothing is said before there is a row of the new beta.
+    just = dataclasses.replace(snapshot, events=(Event(1000, "beta", 0.0, 1.0),))
+    assert "variance" not in words.progress(just)

@@ -14,8 +14,11 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
+
+from toylab.ui import settings
 
 pytestmark = pytest.mark.e2e
 
@@ -250,6 +253,26 @@ def test_a_hostile_address_is_a_normal_page(browser, server):
     page.locator(".stVegaLiteChart").nth(4).wait_for(timeout=PATIENCE)
     assert page.get_by_test_id("stException").count() == 0
     assert status(page)[0] == "STORED RUN"
+    context.close()
+
+
+def test_the_address_keeps_what_it_means(browser, server):
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{server}/?dataset=two_moons&beta=0.333")
+    for seed in ("3", "4"):
+        page.locator(".stVegaLiteChart").nth(4).wait_for(timeout=PATIENCE)
+        assert page.get_by_role("radio", name="two moons").is_checked()
+        assert "β = 0.35" in page.locator(".st-key-square_chosen").inner_text()
+        assert "0.35" in page.locator(".st-key-beta_box").inner_text()
+        # Whatever is touched then: the address still says so, and a reload shows it.
+        page.get_by_label("Seed").fill(seed)
+        page.keyboard.press("Enter")
+        wait_for(lambda seed=seed: parse_qs(urlsplit(page.url).query).get("seed") == [seed], 10)
+        query = parse_qs(urlsplit(page.url).query)
+        assert query["dataset"] == ["two_moons"]
+        assert settings.snap_beta(query["beta"][0]) == 0.35
+        page.reload()
     context.close()
 
 

@@ -349,7 +349,7 @@ BAD = {
     ),
     "text as an option": (
         ["train", "--coefficient", "linear", "--coefficient-options", "until=x"],
-        "until must be",
+        "until must be a finite number, got 'x'",
     ),
     "nan as an option": (["train", "--coefficient", "linear", "--coefficient-options", "end=NaN"], "end"),
     "beta nan": (["train", "--beta", "nan"], "beta must be finite"),

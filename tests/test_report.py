@@ -169,11 +169,16 @@ def test_files_and_json_hold_the_tables(folder, capsys):
 )
 def test_damaged_scores_are_named(folder, capsys, content):
     (folder / "half" / "0" / "scores.json").write_text(content)
-    assert main(["report", str(folder)]) == 2
+    assert main(["report", str(folder / "half" / "0")]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("\n") == 1
     assert "scores.json" in captured.err
+    assert main(["report", str(folder)]) == 0  # all others are intact
+    captured = capsys.readouterr()
+    assert "sw1" in captured.out
+    (line,) = [line for line in captured.err.splitlines() if "scores.json" in line]
+    assert line.startswith("damaged, left out: ")
 
 
 def test_the_figure_shows_means_intervals_and_floor(folder):

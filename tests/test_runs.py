@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from toylab import atomic, runs
 from toylab.config import Change
+from toylab.digest import folder_digest
 from toylab.header import Header
 from toylab.runs import RunFolderError, is_run, list_runs, read_run, write_run
 from toylab.safe_npz import read_array, read_arrays
@@ -86,6 +87,7 @@ def test_what_is_written_comes_back(tmp_path: Path):
         "samples": {"nfe": 1, "nonfinite": 0},
         "versions": {"numpy": "2.0"},
         "git": None,
+        "checkpoint_sha256": folder_digest(path / "checkpoint"),
     }
     assert leftovers(path.parent) == []
 
@@ -130,6 +132,41 @@ def test_a_run_is_replaced_whole(tmp_path: Path):
     assert run.header.settings == {"beta": 1.0}
     assert run.checkpoint is None
     assert leftovers(tmp_path) == []
+
+
+def test_what_others_put_into_a_run_stays(tmp_path: Path):
+    path = write(tmp_path / "run")
+    (path / "notes.txt").write_text("mine")
+    (path / "plots" / "deep").mkdir(parents=True)
+    (path / "plots" / "deep" / "a.png").write_bytes(b"png")
+    (path / "nowhere").symlink_to(tmp_path / "not there")
+    (path / "scores.json").write_text("{}")  # of the run that is replaced: no longer true
+    (path / ".notes.0.writing").write_text("half")
+    for _ in range(2):
+        write(path, header=Header({"beta": 1.0}))
+        assert read_run(path).header.settings == {"beta": 1.0}
+        assert (path / "notes.txt").read_text() == "mine"
+        assert (path / "plots" / "deep" / "a.png").read_bytes() == b"png"
+        assert (path / "nowhere").is_symlink()
+        assert not (path / "scores.json").exists()
+        assert not (path / ".notes.0.writing").exists()
+
+
+def test_a_target_is_checked_before_there_is_anything_to_write(tmp_path: Path):
+    run, file = write(tmp_path / "run"), tmp_path / "file"
+    file.write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    for good in (run, tmp_path / "new", tmp_path / "a" / "b" / "c"):
+        runs.check_target(good)
+    for bad, said in (
+        (file, f"{file}: is a file, not a run folder"),
+        (tmp_path, "holds something else than a run"),
+        (file / "below", "Not a directory"),
+        ("/proc/runs/a", "/proc"),
+    ):
+        with pytest.raises(OSError, match=said):
+            runs.check_target(bad)
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_folder_that_is_not_a_run_is_never_replaced(tmp_path: Path):
@@ -188,7 +225,7 @@ class Crash(BaseException):
     """Not an Exception: what a kill looks like to code that catches too much."""
 
 
-@pytest.mark.parametrize("stage", ["_history_text", "_samples_bytes", "_json_or_error", "checkpoint"])
+@pytest.mark.parametrize("stage", ["history_text", "samples_bytes", "_json_or_error", "checkpoint"])
 def test_an_exception_at_any_stage_keeps_the_old_run(
     tmp_path: Path, stage: str, monkeypatch: pytest.MonkeyPatch
 ):
@@ -238,6 +275,7 @@ from pathlib import Path
 import pandas as pd
 from toylab import atomic, runs
 from toylab.config import Change
+from toylab.digest import folder_digest
 from toylab.header import Header
 calls, rename = [], os.rename
 def kill(*args):
@@ -266,7 +304,7 @@ runs.write_run(old.path, header=runs.Header({{"beta": 9}}), history=old.history,
 def test_a_read_that_meets_a_replacement_starts_again(
     tmp_path: Path, from_aside: bool, broken: bool, monkeypatch: pytest.MonkeyPatch
 ):
-    path, read = write(tmp_path / "run"), runs._read_history
+    path, read = write(tmp_path / "run"), runs.read_history
     table = history().assign(loss=7.0)
     if from_aside:  # the moment between the two renames
         path.rename(tmp_path / f".run.0123abcd{atomic.ASIDE}")
@@ -278,7 +316,7 @@ def test_a_read_that_meets_a_replacement_starts_again(
             raise FileNotFoundError("no such file")
         return read(path / file.name)
 
-    monkeypatch.setattr(runs, "_read_history", meet)
+    monkeypatch.setattr(runs, "read_history", meet)
     run = read_run(path)
     assert run.header.settings == {"beta": 7.0}
     assert run.history["loss"][0] == 7

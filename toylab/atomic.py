@@ -5,7 +5,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,8 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
     try:
         yield new
         for inner in new.rglob("*"):
-            fsync(inner)
+            if not inner.is_symlink() and (inner.is_file() or inner.is_dir()):
+                fsync(inner)
         fsync(new)
         if path.exists():
             os.rename(path, old)
@@ -92,6 +93,49 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
         _delete_aside(path)
     finally:
         shutil.rmtree(new, ignore_errors=True)
+
+
+def carry_over(old: Path, new: Path, but: Collection[str]) -> None:
+    """Give the folder ``new`` all entries of ``old`` except those called ``but`` and ours in passing.
+
+    Files are linked where the disk knows links: however large they are, it takes no time and no space.
+
+    Raises:
+        OSError: an entry that cannot be copied.
+    """
+    if not old.is_dir():
+        return
+    for entry in old.iterdir():
+        if entry.name in but or is_temporary(entry.name) or (new / entry.name).exists():
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.copytree(entry, new / entry.name, symlinks=True, copy_function=_link_or_copy)
+        else:
+            _link_or_copy(entry, new / entry.name)
+
+
+def _link_or_copy(source: str | os.PathLike, target: str | os.PathLike) -> None:
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except (OSError, NotImplementedError):
+        shutil.copy2(source, target, follow_symlinks=False)
+
+
+def check_writable(folder: str | os.PathLike) -> None:
+    """See that something can be written into ``folder``, or where it would be made; leaves nothing behind.
+
+    Raises:
+        OSError: it cannot; the error names the folder that exists.
+    """
+    folder = Path(folder).resolve()
+    while not folder.exists() and folder.parent != folder:
+        folder = folder.parent
+    probe = folder / f".{secrets.token_hex(4)}{WRITING}"
+    try:
+        probe.touch()
+    except OSError as error:
+        raise OSError(error.errno, os.strerror(error.errno or 0), str(folder)) from None
+    probe.unlink()
 
 
 def locate_folder(path: str | os.PathLike) -> Path:

@@ -1,5 +1,7 @@
 """Save and restore a tree of arrays with Orbax: no pickle, and ready for sharded states."""
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,6 +31,8 @@ def restore_tree(path: Path, like: Tree) -> Tree:
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), like)
     if not path.is_dir():
         raise ValueError(f"no checkpoint at {path}")
+    hook = sys.unraisablehook
+    sys.unraisablehook = _LateReaders(hook)
     try:
         with ocp.StandardCheckpointer() as checkpointer:
             restored = checkpointer.restore(path.absolute(), shapes)
@@ -36,4 +40,17 @@ def restore_tree(path: Path, like: Tree) -> Tree:
     except Exception as error:
         reason = str(error).strip().split("\n", 1)[0][:200]
         raise ValueError(f"unreadable checkpoint at {path}: {reason}") from error
+    sys.unraisablehook = hook  # after a failure it stays: readers may be late
     return jax.tree.map(np.asarray, restored)
+
+
+class _LateReaders:
+    """Drops what threads of the storage library print when the first error has closed the loop they report to."""
+
+    def __init__(self, otherwise: Callable[..., object]):
+        # Not one upon the other, however many checkpoints are damaged.
+        self._otherwise = otherwise._otherwise if isinstance(otherwise, _LateReaders) else otherwise
+
+    def __call__(self, event: "sys.UnraisableHookArgs") -> None:
+        if str(event.exc_value) != "Event loop is closed":
+            self._otherwise(event)

@@ -102,7 +102,7 @@ class RunConfig:
         for name, (low, high) in RANGES.items():
             value = getattr(self, name)
             if not low <= value <= high:
-                raise ValueError(f"{name} must lie in [{low:g}, {high:g}], got {value}")
+                raise ValueError(f"{name} must lie in [{_bound(low)}, {_bound(high)}], got {_short(value)}")
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"unknown {name} {getattr(self, name)!r}; choices: {', '.join(choices)}")
@@ -198,11 +198,15 @@ def _coerce(name: str, kind: Any, value: Any) -> Any:
         return _plain_options(name, value)
     if kind is str:
         if not isinstance(value, str):
-            raise ValueError(f"{name} must be a name, got {value!r}")
+            raise ValueError(f"{name} must be a name, got {_short(value)}")
         return value
     if isinstance(value, bool) or not hasattr(value, "__float__"):
-        raise ValueError(f"{name} must be a number, got {value!r}")
-    number = float(value)
+        raise ValueError(f"{name} must be a number, got {_short(value)}")
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        # An array of several numbers, or an integer of hundreds of digits: neither may fill the screen.
+        raise ValueError(f"{name} must be a number, got {_short(value)}") from None
     if not math.isfinite(number):
         raise ValueError(f"{name} must be finite, got {value}")
     if kind is int and number != int(number):
@@ -210,10 +214,22 @@ def _coerce(name: str, kind: Any, value: Any) -> Any:
     return int(value) if kind is int else number
 
 
+def _bound(value: float) -> str:
+    """A bound in full where six digits are not enough: 2147483647, not 2.14748e+09."""
+    return f"{value:g}" if float(f"{value:g}") == value else str(value)
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, int) and abs(value) >= 10**30:
+        return "a number of more than 30 digits"  # Python refuses to print those of thousands
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
 def _plain_options(name: str, value: Any) -> dict[str, Any]:
     """Options as plain JSON types (arrays become lists)."""
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        raise ValueError(f"{name} must be a mapping of names to values, got {value!r}")
+        raise ValueError(f"{name} must be a mapping of names to values, got {_short(value)}")
     plain = {key: item.tolist() if hasattr(item, "tolist") else item for key, item in value.items()}
     for key, item in plain.items():
         try:

@@ -7,7 +7,6 @@ by `vmap`, and devices share them by `shard_map`.
 """
 
 import contextlib
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from toylab.cache import cache_folder
 from toylab.types import AnyArray, Flag
 
 Tree = Any
@@ -45,8 +45,7 @@ def single_precision() -> contextlib.AbstractContextManager:
 
 def enable_compilation_cache() -> Path:
     """Keep compiled programs between processes, in TOYLAB_CACHE_DIR or the user's cache folder."""
-    root = os.environ.get("TOYLAB_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    path = Path(root) / "toylab" / "xla"
+    path = cache_folder() / "xla"
     if getattr(jax.config, "jax_compilation_cache_dir", None) is None:
         jax.config.update("jax_compilation_cache_dir", str(path))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from toylab import runs
 from toylab.config import FIELDS, RunConfig
-from toylab.safe_npz import read_bytes
+from toylab.safe_npz import one_line, read_bytes
 from toylab.statistics import Interval, mean_interval, paired_difference
 from toylab.sweep import MAX_SCORES_BYTES, SCORES
 
@@ -38,33 +38,43 @@ class Report(NamedTuple):
             mean sw1 with its 95% interval over seeds, floor, mean grad_variance.
         differences: a row per beta: sw1 minus that of the smallest beta in size on the same seeds, likewise.
         shown: the settings that tell the rows of ``table`` apart.
+        damaged: folders that could not be read and are in no table: path and error, which names the file.
     """
 
     runs: pd.DataFrame
     table: pd.DataFrame
     differences: pd.DataFrame
     shown: tuple[str, ...]
+    damaged: tuple[Row, ...] = ()
 
 
 def make_report(folder: Path) -> Report:
     """Read every run at or below ``folder``.
 
     Means are of runs that finished with the settings that they began with and with finite samples; all others are
-    counted apart.
+    counted apart, and damaged folders are listed.
 
     Raises:
-        ValueError: no run there, or a damaged one; one line that names the file.
+        ValueError: no run there, or none that is not damaged; one line that names the file.
         FileNotFoundError: no such folder.
     """
     paths = runs.list_runs(folder)
     if not paths:
         raise ValueError(f"{folder}: no run folder in it")
     floors: dict[str, float] = {}
-    rows = [_read_row(path, folder, floors) for path in paths]
+    rows, damaged = [], []
+    for path in paths:
+        try:
+            rows.append(_read_row(path, folder, floors))
+        except (OSError, ValueError) as error:
+            damaged.append({"path": str(path.relative_to(folder)), "error": one_line(error)})
+    if not rows:
+        more = f" (and {len(damaged) - 1} more)" if len(damaged) > 1 else ""
+        raise ValueError(damaged[0]["error"] + more)
     varying = [name for name in SETTINGS if name not in ALWAYS_SHOWN and len({row[name] for row in rows}) > 1]
     shown = (*ALWAYS_SHOWN, *varying)
     table, differences = _table(rows, shown), _differences(rows, shown)
-    return Report(pd.DataFrame(rows), pd.DataFrame(table), pd.DataFrame(differences), shown)
+    return Report(pd.DataFrame(rows), pd.DataFrame(table), pd.DataFrame(differences), shown, tuple(damaged))
 
 
 def read_config(path: Path) -> RunConfig:
@@ -127,7 +137,8 @@ def _read_scores(path: Path) -> Row | None:
             math.nan if score[name] is None else float(score[name]) for name in ("value", "stderr")
         )
         n, nfe, floor = int(score["n"]), int(score.get("nfe", 1)), float(score["floor"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    # OverflowError: JSON knows 1e999, which is infinite.
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{path}: {type(error).__name__}: {error}") from None
     # null says that samples were not finite; a NaN in the file says that nobody checked it.
     if not (math.isfinite(floor) and n > 0 and nfe > 0) or (

@@ -1,14 +1,13 @@
 """A run folder: written whole or not at all, and checked before it is believed. No jax, no pickle.
 
-config.json         schema version, every setting, status, live changes, package versions, git hash (see `header`)
+config.json         schema version, every setting, status, live changes, package versions, git hash (see `header`),
+                    SHA-256 of the checkpoint
 history.csv         one row per recorded step
 samples.npz         generated (n, dim) and reference (m, dim); n = 0 where samples were not finite
 checkpoint/         parameters, written and read by others; may be absent
 environment.json    machine, versions, date
 """
 
-import csv
-import io
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -21,10 +20,20 @@ import pandas as pd
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from toylab.atomic import atomic_folder, is_temporary, json_text, locate_folder, target_of_aside
+from toylab.atomic import (
+    atomic_folder,
+    carry_over,
+    check_writable,
+    is_temporary,
+    json_text,
+    locate_folder,
+    target_of_aside,
+)
+from toylab.digest import folder_digest
 from toylab.header import Header
 from toylab.provenance import environment
-from toylab.safe_npz import one_line, read_arrays, read_bytes
+from toylab.runfiles import history_text, read_history, read_samples, samples_bytes
+from toylab.safe_npz import one_line, read_bytes
 
 CONFIG, HISTORY, SAMPLES, ENVIRONMENT, CHECKPOINT = (
     "config.json",
@@ -33,18 +42,14 @@ CONFIG, HISTORY, SAMPLES, ENVIRONMENT, CHECKPOINT = (
     "environment.json",
     "checkpoint",
 )
+SCORES = "scores.json"
+"""What others measured of a run (see `sweep`)."""
+DIGEST = "checkpoint_sha256"
+"""Key of config.json."""
+OWN = (CONFIG, HISTORY, SAMPLES, ENVIRONMENT, CHECKPOINT, SCORES)
 MAX_JSON_BYTES = 4 * 2**20
-MAX_HISTORY_BYTES = MAX_SAMPLES_BYTES = 64 * 2**20
-__all__ = [
-    "Header",
-    "RunFolder",
-    "RunFolderError",
-    "environment",
-    "is_run",
-    "list_runs",
-    "read_run",
-    "write_run",
-]
+__all__ = ["Header", "RunFolder", "RunFolderError", "check_target", "environment"]
+__all__ += ["is_run", "list_runs", "read_run", "write_run"]
 
 
 class RunFolderError(ValueError):
@@ -63,6 +68,7 @@ class RunFolder:
         reference: data points (m, dim).
         environment: machine, versions, date; as ``environment`` collects it.
         checkpoint: the folder of the parameters, or None where there is none.
+        digest: SHA-256 that config.json gives of the checkpoint; None in folders older than that.
     """
 
     path: Path
@@ -72,6 +78,24 @@ class RunFolder:
     reference: Float[np.ndarray, "m dim"]
     environment: dict[str, Any]
     checkpoint: Path | None
+    digest: str | None = None
+
+    def check_checkpoint(self) -> Path:
+        """The folder of the parameters, once its files are known to be the ones that were written.
+
+        Raises:
+            RunFolderError: no checkpoint, or other files than those that config.json has the digest of.
+        """
+        path = self.path / CHECKPOINT
+        if self.checkpoint is None:
+            raise RunFolderError(f"{path}: the run has no checkpoint")
+        try:
+            intact = self.digest in (None, folder_digest(self.checkpoint))
+        except OSError as error:
+            raise RunFolderError(f"{path}: {one_line(error)}") from None
+        if not intact:
+            raise RunFolderError(f"{path}: damaged, its SHA-256 is not the one in {CONFIG}")
+        return self.checkpoint
 
 
 def write_run(
@@ -85,6 +109,8 @@ def write_run(
     write_checkpoint: Callable[[Path], None] | None = None,
 ) -> Path:
     """Write a run folder in one piece; a run that is already there is replaced, and kept if anything fails.
+
+    Files that others have put there stay, all but scores.json: those are of the run that is replaced.
 
     Args:
         path: the folder; absent, empty or a run.
@@ -105,22 +131,36 @@ def write_run(
     """
     path = Path(path).resolve()
     _refuse_foreign(path)
-    made_with = {"versions": environment.get("versions", {}), "git": environment.get("git")}
+    made_with: dict[str, Any] = {"versions": environment.get("versions", {}), "git": environment.get("git")}
     with atomic_folder(path) as new:
-        (new / HISTORY).write_text(_history_text(history), encoding="utf-8", newline="\n")
-        (new / SAMPLES).write_bytes(_samples_bytes(generated, reference))
+        (new / HISTORY).write_text(history_text(history), encoding="utf-8", newline="\n")
+        (new / SAMPLES).write_bytes(samples_bytes(generated, reference))
         (new / ENVIRONMENT).write_text(_json_or_error(ENVIRONMENT, dict(environment)), encoding="utf-8")
         if write_checkpoint is not None:
             write_checkpoint(new / CHECKPOINT)
             if not (new / CHECKPOINT).is_dir():
                 raise ValueError("write_checkpoint made no folder")
+            made_with[DIGEST] = folder_digest(new / CHECKPOINT)
         (new / CONFIG).write_text(_json_or_error(CONFIG, header.to_json() | made_with), encoding="utf-8")
+        carry_over(path, new, but=OWN)
         # What is written must be readable: otherwise the old run stays.
         try:
             _read_folder(new)
         except RunFolderError as error:
             raise ValueError(str(error).replace(str(new), str(path))) from None
     return path
+
+
+def check_target(path: str | os.PathLike) -> None:
+    """See that `write_run` could write to ``path``: before minutes of training, not after.
+
+    Raises:
+        FileExistsError: ``path`` is a file, or a folder with something else than a run in it.
+        OSError: nothing can be written there; the error names the folder.
+    """
+    path = Path(path).resolve()
+    _refuse_foreign(path)
+    check_writable(path.parent)
 
 
 def read_run(path: str | os.PathLike) -> RunFolder:
@@ -156,9 +196,9 @@ def _whereabouts(path: str | os.PathLike) -> tuple[Path, tuple[int, int] | None]
 def _read_folder(folder: Path) -> RunFolder:
     if not (folder / CONFIG).is_file():
         raise RunFolderError(f"{folder}: not a run folder (it has no {CONFIG})")
-    header = _checked(folder, CONFIG, _read_header)
-    history = _checked(folder, HISTORY, _read_history)
-    samples = _checked(folder, SAMPLES, _read_samples)
+    header, digest = _checked(folder, CONFIG, _read_header_and_digest)
+    history = _checked(folder, HISTORY, read_history)
+    samples = _checked(folder, SAMPLES, read_samples)
     if not len(samples["generated"]) and not header.nonfinite:
         raise RunFolderError(
             f"{folder / SAMPLES}: has no samples, and {CONFIG} counts none that were not finite"
@@ -173,6 +213,7 @@ def _read_folder(folder: Path) -> RunFolder:
         reference=samples["reference"],
         environment=environment,
         checkpoint=checkpoint if checkpoint.is_dir() else None,
+        digest=digest,
     )
 
 
@@ -216,13 +257,17 @@ def _refuse_foreign(path: Path) -> None:
         return
     # The name config.json is common: deleting a folder takes more than that.
     try:
-        _checked(path, CONFIG, _read_header)
+        _checked(path, CONFIG, _read_header_and_digest)
     except RunFolderError:
         raise FileExistsError(f"{path}: holds something else than a run, choose another folder") from None
 
 
-def _read_header(path: Path) -> Header:
-    return Header.from_json(_read_json(path))
+def _read_header_and_digest(path: Path) -> tuple[Header, str | None]:
+    content = _read_json(path)
+    digest = content.get(DIGEST)
+    if digest is not None and not isinstance(digest, str):
+        raise ValueError(f"{DIGEST} must be text, got {str(digest)[:60]}")
+    return Header.from_json(content), digest
 
 
 def _checked(folder: Path, name: str, read: Callable[[Path], Any]) -> Any:
@@ -247,47 +292,3 @@ def _json_or_error(name: str, value: dict[str, Any]) -> str:
         return json_text(value)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name}: {one_line(error)}") from None
-
-
-def _history_text(history: pd.DataFrame) -> str:
-    if wrong := [column for column in history.columns if history[column].dtype.kind not in "iufb"]:
-        raise ValueError(f"{HISTORY}: column {wrong[0]!r} is not numeric")
-    # float64 first: the shortest text of a float32 is not the shortest text of its value.
-    table = history.astype(np.float64)
-    table.index = pd.Index(history.index, name="step")
-    return table.to_csv(na_rep="nan", lineterminator="\n")
-
-
-def _read_history(path: Path) -> pd.DataFrame:
-    header, *lines = read_bytes(path, MAX_HISTORY_BYTES).decode("utf-8").splitlines() or [""]
-    columns = next(csv.reader([header]), [])
-    if not columns or columns[0] != "step" or len(set(columns)) != len(columns):
-        raise ValueError("needs a header of distinct names that starts with step")
-    values = np.empty((0, len(columns)))
-    if lines:
-        # Stricter than pandas, which turns a stray cell into text and a short line into NaN.
-        values = np.loadtxt(lines, delimiter=",", comments=None, ndmin=2, dtype=np.float64)
-    if values.shape[1] != len(columns):
-        raise ValueError(f"has {values.shape[1]} columns of numbers under {len(columns)} names")
-    steps = values[:, 0]
-    if not np.all((steps >= 0) & (steps < 2**53) & (steps == np.floor(steps))):
-        raise ValueError("has a step that is not a whole number >= 0")
-    if np.any(np.diff(steps) <= 0):
-        raise ValueError("has steps that do not increase")
-    return pd.DataFrame(values[:, 1:], pd.Index(steps.astype(np.int64), name="step"), columns[1:])
-
-
-def _samples_bytes(generated: ArrayLike, reference: ArrayLike) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, generated=np.asarray(generated), reference=np.asarray(reference))
-    return buffer.getvalue()
-
-
-def _read_samples(path: Path) -> dict[str, Float[np.ndarray, "_ dim"]]:
-    arrays = read_arrays(path, names=("generated", "reference"), max_bytes=MAX_SAMPLES_BYTES, min_rows=0)
-    if not len(arrays["reference"]):
-        raise ValueError("array 'reference' has no rows")
-    dims = [array.shape[1] for array in arrays.values()]
-    if dims[0] != dims[1]:
-        raise ValueError(f"generated has dimension {dims[0]}, reference {dims[1]}")
-    return arrays

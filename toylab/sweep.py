@@ -17,7 +17,7 @@ from toylab.atomic import atomic_write_json
 from toylab.config import FIELDS, RunConfig
 from toylab.safe_npz import read_bytes
 
-SCORES = "scores.json"
+SCORES = runs.SCORES
 """File of a run folder: metric -> score of a final evaluation (`Score.to_json`)."""
 MAX_SCORES_BYTES = 2**16
 MAX_CELLS = 100_000

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from toylab.cli import parsing
 from toylab.cli.dispatch import DIVERGED, DONE, INTERRUPTED
-from toylab.cli.folders import check_writable
+from toylab.cli.folders import make_writable
 from toylab.cli.output import note, number, plain, print_json, text_table
 from toylab.cli.sample import check_number
 from toylab.cli.settings import read_values, settings_class, settings_of
@@ -87,7 +87,7 @@ def run(flags: Flags) -> int:
     datasets = _names(flags.datasets) or [base.dataset]
     budget = flags.budget or compare.budget_of(base)
     planned = compare.plan(base, entrants, datasets, read_values(int, flags.seeds), budget)
-    check_writable(flags.out)
+    make_writable(flags.out)
     cells = shard([cell for _, cell in planned], *parse_shard(flags.shard))
     note(f"{len(cells)} runs of {len(entrants)} contestants, {budget:.4g} network evaluations each")
     seconds = {}

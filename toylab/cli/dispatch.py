@@ -1,17 +1,19 @@
 """Which command runs, and what its end means to the shell.
 
-Nothing here imports JAX: help, a wrong flag or an unknown name should not wait for it.
+Nothing here imports JAX: help, a wrong flag or an unknown name should not wait for it. Nothing heavy is imported before
+Ctrl-C is taken care of either.
 """
 
 import importlib
 import os
 import sys
+import threading
 from collections.abc import Sequence
 
+from toylab.cli.interrupt import insistent
 from toylab.cli.output import note
-from toylab.safe_npz import one_line
 
-DONE, BAD_USAGE, DIVERGED, INTERRUPTED = 0, 2, 3, 130
+DONE, INTERNAL, BAD_USAGE, DIVERGED, INTERRUPTED = 0, 1, 2, 3, 130
 
 COMMANDS = {
     "list": "names of one kind: datasets, methods, proxies, coefficients, time_samplers, metrics, presets",
@@ -29,7 +31,7 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 done, 2 bad usage, 3 diverged, 130 interrupted.
+    """Run one command and return its exit code: 0 done, 1 internal error, 2 bad usage, 3 diverged, 130 interrupted.
 
     Args:
         argv: the words after ``toylab``; those of the process by default.
@@ -53,6 +55,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(name: str, argv: list[str]) -> int:
     try:
+        with insistent() as interrupted:
+            code = _attempt(name, argv, interrupted)
+    except KeyboardInterrupt:  # it came while an error was being told
+        code = None
+    if code is None:
+        note(f"toylab {name}: interrupted, nothing further was saved")
+        return INTERRUPTED
+    return code
+
+
+def _attempt(name: str, argv: list[str], interrupted: threading.Event) -> int | None:
+    """The exit code; None after a Ctrl-C, which may come as any exception of a library that it went through."""
+    try:
         command = importlib.import_module(f"toylab.cli.{name}")
         return command.run(command.parse(argv))
     except SystemExit as stop:  # --help prints and stops
@@ -60,16 +75,24 @@ def _run(name: str, argv: list[str]) -> int:
     except BrokenPipeError:  # `toylab list datasets | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
-    except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        note(f"toylab {name}: {place}{error.strerror or one_line(error)}")
-        return BAD_USAGE
-    except ValueError as error:
-        note(f"toylab {name}: {one_line(error)}")
-        return BAD_USAGE
     except KeyboardInterrupt:
-        note(f"toylab {name}: interrupted, nothing further was saved")
-        return INTERRUPTED
+        return None
+    except Exception as error:
+        if interrupted.is_set():
+            return None
+        note(f"toylab {name}: {_told(error)}")
+        return BAD_USAGE if isinstance(error, (OSError, ValueError)) else INTERNAL
+
+
+def _told(error: Exception) -> str:
+    """One line about an error: what is wrong with the input, or where to read about a mistake of ours."""
+    from toylab.cache import report_internal
+    from toylab.safe_npz import one_line
+
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror or one_line(error)}"
+    return one_line(error) if isinstance(error, ValueError) else report_internal(error)
 
 
 def _help() -> str:
@@ -83,8 +106,8 @@ def _help() -> str:
             "",
             *lines,
             "",
-            "--json prints one JSON object on standard output. Exit codes: 0 done, 2 bad usage or value,",
-            "3 diverged (the state before it is saved, and all other cells of a sweep), 130 interrupted (train",
-            "--resume continues).",
+            "--json prints one JSON object on standard output. Exit codes: 0 done, 1 internal error (its traceback is",
+            "kept; TOYLAB_DEBUG=1 prints it), 2 bad usage or value, 3 diverged (the state before it is saved, and all",
+            "other cells of a sweep), 130 interrupted (train --resume continues).",
         ]
     )

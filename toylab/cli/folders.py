@@ -1,11 +1,10 @@
 """Where results go: checked before minutes of training, not after."""
 
 import contextlib
-import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+from toylab.atomic import check_writable
 from toylab.config import RunConfig
 
 MAX_TAKEN = 10_000
@@ -45,16 +44,11 @@ def default_run_folder(config: RunConfig) -> Path:
     raise ValueError(f"runs/{name} and {MAX_TAKEN} like it are taken: give --out")
 
 
-def check_writable(folder: Path) -> None:
-    """Make ``folder`` if need be, and write to it.
+def make_writable(folder: Path) -> None:
+    """Make ``folder`` if need be, and see that it can be written.
 
     Raises:
         OSError: it cannot be made or written; the error names the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    probe = folder / f".{secrets.token_hex(4)}.writing"
-    try:
-        probe.touch()
-    except OSError as error:
-        raise OSError(error.errno, os.strerror(error.errno or 0), str(folder)) from None
-    probe.unlink()
+    check_writable(folder)

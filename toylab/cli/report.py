@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from toylab.cli import parsing
-from toylab.cli.folders import check_writable
+from toylab.cli.folders import make_writable
 from toylab.cli.output import note, number, plain, print_json, text_table
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ def run(flags: Flags) -> int:
     from toylab.report import make_report
 
     report = make_report(flags.folder)
+    for entry in report.damaged:
+        note(f"damaged, left out: {entry['error']}")
     content = as_json(report)
     write_files(report, content, flags.folder)
     note(f"written: report.csv, report.json, report.png in {flags.folder}")
@@ -55,6 +57,7 @@ def as_json(report: "Report") -> dict[str, Any]:
     return {
         "metric": "sliced_w1",
         **{name: plain(getattr(report, name).to_dict("records")) for name in names},
+        "damaged": list(report.damaged),
     }
 
 
@@ -127,7 +130,7 @@ def write_files(report: "Report", content: dict[str, Any], folder: Path) -> None
     from toylab.atomic import atomic_write_bytes, atomic_write_json, atomic_write_text
     from toylab.plots import png_bytes, sweep_figure
 
-    check_writable(folder)
+    make_writable(folder)
     atomic_write_text(folder / "report.csv", report.table.to_csv(index=False, lineterminator="\n"))
     atomic_write_json(folder / "report.json", content)
     drawn = report.table.dropna(subset=["sw1"]).assign(series=lambda table: _series(table, report.shown))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from toylab.cli import parsing
 from toylab.cli.dispatch import DIVERGED, DONE, INTERRUPTED
-from toylab.cli.folders import check_writable
+from toylab.cli.folders import make_writable
 from toylab.cli.output import note, print_json
 from toylab.cli.sample import check_number
 from toylab.cli.settings import KINDS, settings_class, settings_of
@@ -80,7 +80,7 @@ def run(flags: Flags) -> int:
 
     for cell in cells:
         build_experiment(cell.config)  # names and options are wrong or right before any folder is made
-    check_writable(flags.out)
+    make_writable(flags.out)
     begin = time.perf_counter()
 
     def tell(done: Progress) -> None:

@@ -74,6 +74,8 @@ def run(parsed: tuple[Flags, RunConfig]) -> int:
 
     build_experiment(config)  # names and options are wrong or right before any folder is made
     started = load(flags.resume) if flags.resume else None
+    if started is not None and started.status == "done":
+        return _already_finished(started, flags.json)
     folder = (
         contextlib.nullcontext(flags.resume)
         if flags.resume
@@ -155,6 +157,16 @@ def summary(run: "Run") -> dict[str, Any]:
         "sw1_floor": last.get("sw1_floor"),
         "n": run.config.eval_samples,
     }
+
+
+def _already_finished(run: "Run", as_json: bool) -> int:
+    """--resume of a run that needs nothing: say so and touch nothing."""
+    if as_json:
+        print_json({**summary(run), "seconds": 0.0, "diverged_at": None})
+    note(
+        f"{run.path}: already finished, {run.step} of {run.config.steps} steps; nothing was trained or written"
+    )
+    return DONE
 
 
 def _report(run: "Run", seconds: float, as_json: bool) -> int:

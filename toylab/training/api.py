@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
+from toylab import runs
 from toylab.config import RunConfig
 from toylab.training.experiment import build_experiment, structure
 from toylab.training.run import Run
@@ -40,15 +41,15 @@ def train(
     Args:
         config: every setting.
         path: run folder to save to: at the end, every minute, and when interrupted. Not saved by default.
-        resume: an unfinished run of the same config to continue; the result is bit-identical to an unbroken run.
+        resume: an unfinished run of the same config to continue; the result is bit-identical to an unbroken run. One
+            that has ended comes back as it is, and its folder is not touched.
         progress: a progress bar on standard error; by default where that is a terminal.
 
     Raises:
         ValueError: a bad setting, or a run to resume whose settings differ.
+        OSError: ``path`` cannot be written or holds something else than a run; before anything is trained.
         TrainingInterrupted: on Ctrl-C, after saving.
     """
-    if resume is not None and resume.config != config:
-        raise ValueError("the run to resume has other settings than the config")
     return train_many(
         [config],
         paths=None if path is None else [path],
@@ -69,16 +70,23 @@ def train_many(
     Results equal those of training one by one (bit for bit on a CPU). Arguments as `train`, one per config.
 
     Raises:
-        ValueError: a bad setting, before anything is trained.
+        ValueError: a bad setting, or a path given twice, before anything is trained.
+        OSError: a path that cannot be written or holds something else than a run, likewise.
         TrainingInterrupted: on Ctrl-C, after saving; runs that had not begun are missing.
     """
     places = list(paths) if paths is not None else [None] * len(configs)
     started = list(resume) if resume is not None else [None] * len(configs)
     if not len(configs) == len(places) == len(started):
         raise ValueError(f"{len(configs)} configs need as many paths and runs to resume")
-    finished: dict[int, Run] = {}
+    _check_resumed(configs, started)
+    _check_paths(places)
+    finished = {
+        i: _ended(run, places[i]) for i, run in enumerate(started) if run and run.status != "unfinished"
+    }
+    pending = [i for i in range(len(configs)) if i not in finished]
+    groups = group_by_program([configs[i] for i in pending], [started[i] for i in pending])
     with _interruptible() as interrupted, _progress_bar(configs, started, progress) as bar:
-        for members in group_by_program(configs, started):
+        for members in [[pending[i] for i in group] for group in groups]:
             group = _Group(
                 [configs[i] for i in members], [places[i] for i in members], [started[i] for i in members]
             )
@@ -87,6 +95,29 @@ def train_many(
             if interrupted.is_set():
                 raise TrainingInterrupted([finished[i] for i in sorted(finished)])
     return [finished[i] for i in range(len(configs))]
+
+
+def _check_resumed(configs: Sequence[RunConfig], resume: Sequence[Run | None]) -> None:
+    for config, run in zip(configs, resume, strict=True):
+        if run is not None and run.config != config:
+            raise ValueError("the run to resume has other settings than the config")
+
+
+def _check_paths(paths: Sequence[str | Path | None]) -> None:
+    """Refuse now what would fail when minutes of training are to be saved."""
+    places = [Path(path).resolve() for path in paths if path is not None]
+    if len(set(places)) < len(places):
+        twice = next(path for index, path in enumerate(places) if path in places[:index])
+        raise ValueError(f"{twice} is the path of two runs: each needs its own")
+    for path in places:
+        runs.check_target(path)
+
+
+def _ended(run: Run, path: str | Path | None) -> Run:
+    """A run to resume that has ended: nothing is trained, and nothing written where it lies already."""
+    if path is not None and (run.path is None or Path(path).resolve() != run.path.resolve()):
+        run.save(path)
+    return run
 
 
 def group_by_program(

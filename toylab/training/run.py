@@ -146,6 +146,9 @@ class Run:
 def load(path: str | Path) -> Run:
     """The run saved at ``path``.
 
+    The checkpoint is believed only if its SHA-256 is that in config.json (folders from before there was one have none)
+    and what it holds agrees with config.json.
+
     Raises:
         ValueError: not a run folder, or one of its files is damaged; one line that names it.
     """
@@ -155,11 +158,28 @@ def load(path: str | Path) -> Run:
         experiment = build_experiment(with_changes(config, changes))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{folder.path / runs.CONFIG}: {error}") from None
-    if folder.checkpoint is None:
-        raise ValueError(f"the run at {path} has no checkpoint")
+    checkpoint = folder.check_checkpoint()
     with single_precision():
-        state = restore_tree(folder.checkpoint, jax.eval_shape(init_state, experiment))
-    return Run(config, state, folder.history, folder.path, changes)
+        state = restore_tree(checkpoint, jax.eval_shape(init_state, experiment))
+    run = Run(config, state, folder.history, folder.path, changes)
+    if problem := _disagreement(run, folder.header):
+        raise ValueError(f"{checkpoint}: {problem}")
+    return run
+
+
+def _disagreement(run: Run, header: runs.Header) -> str:
+    """What the state of a run says otherwise than its config.json; nothing where they agree."""
+    if not 0 <= run.step <= run.config.steps:
+        return f"is at step {run.step} of {run.config.steps}"
+    if run.step != header.step:
+        return f"is at step {run.step}, {runs.CONFIG} says {header.step}"
+    if run.status != header.status:
+        return f"is {run.status}, {runs.CONFIG} says {header.status}"
+    # Parameters may have overflowed in training: then samples did too, and the header counts them.
+    finite = all(np.all(np.isfinite(params)) for params in (run.state.params, run.state.params_ema))
+    if not finite and run.status != "diverged" and not header.nonfinite:
+        return "has parameters that are not finite"
+    return ""
 
 
 @partial(jax.jit, static_argnames=("n", "nfe"))

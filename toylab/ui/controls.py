@@ -27,12 +27,38 @@ def config() -> RunConfig:
     return settings.read_config({name: st.session_state.get(name) for name in DEFAULTS})
 
 
-def read_names() -> None:
-    """Let the address bar have names as the rest of toylab writes them: two_moons beside the label `two moons`."""
-    for key, names in (("dataset", settings.dataset_names()), ("proxy", settings.PROXIES)):
-        name = st.query_params.get(key, "")
-        if "_" in name and name in names:
-            st.session_state[key] = name
+OWN_ADDRESS = {
+    "dataset": lambda text: settings.one_of(text.replace(" ", "_"), settings.dataset_names(), "dataset"),
+    "proxy": lambda text: settings.one_of(text.replace(" ", "_"), settings.PROXIES, "proxy"),
+}
+"""Controls whose place in the address is ours: Streamlit would drop a name that is none of its labels."""
+
+
+def read_address() -> None:
+    """Set the controls from the address of a new tab, where Streamlit alone would misread it."""
+    beta = st.session_state.get("beta")
+    if beta is not None and beta != (snapped := settings.snap_beta(beta)):
+        # From the address: a beta between the slider's steps, which no run has.
+        st.session_state["beta"] = snapped
+    if st.session_state.get("address_read"):
+        return
+    st.session_state["address_read"] = True
+    for key, read in OWN_ADDRESS.items():
+        if text := st.query_params.get(key, ""):
+            st.session_state[key] = read(text)
+
+
+def is_settled() -> bool:
+    """Whether the slider shows the beta that a run would have; else it has to be drawn once more."""
+    return st.session_state["beta"] == settings.snap_beta(st.session_state["beta"])
+
+
+def _write_address(key: str) -> None:
+    value = st.session_state[key]
+    if value == DEFAULTS[key]:
+        st.query_params.pop(key, None)
+    else:
+        st.query_params[key] = value
 
 
 def dataset_picker() -> None:
@@ -43,7 +69,8 @@ def dataset_picker() -> None:
             settings.dataset_names(),
             format_func=lambda name: name.replace("_", " "),
             key="dataset",
-            bind="query-params",
+            on_change=_write_address,
+            args=("dataset",),
             horizontal=True,
             label_visibility="collapsed",
         )
@@ -82,8 +109,15 @@ def run_settings() -> None:
         _select("Learning rate", "lr", settings.LEARNING_RATES, "{:g}".format, on_change=_set_learning_rate)
     with st.popover("Advanced", width="stretch"):
         _select("Batch size", "batch", settings.BATCH_SIZES, str)
-        _select(
-            "Proxy of the marginal velocity", "proxy", settings.PROXIES, lambda name: name.replace("_", " ")
+        st.session_state.setdefault("proxy", DEFAULTS["proxy"])
+        st.selectbox(
+            "Proxy of the marginal velocity",
+            settings.PROXIES,
+            format_func=lambda name: name.replace("_", " "),
+            key="proxy",
+            on_change=_write_address,
+            args=("proxy",),
+            filter_mode=None,
         )
         _select("Largest gap t − r", "gap", settings.MAX_GAPS, "{:g}".format)
         _select("Share of the batch with r = t", "equal", settings.SHARES_EQUAL, "{:g}".format)

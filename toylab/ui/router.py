@@ -7,6 +7,7 @@ from types import ModuleType
 import streamlit as st
 
 from toylab.ui import pages
+from toylab.ui.guard import guarded
 
 
 def modules() -> list[ModuleType]:
@@ -23,7 +24,10 @@ def run() -> None:
     found = modules()
     entries = [
         st.Page(
-            module.render, title=module.TITLE, url_path=module.__name__.rsplit(".", 1)[1], default=index == 0
+            guarded(module.render),
+            title=module.TITLE,
+            url_path=module.__name__.rsplit(".", 1)[1],
+            default=index == 0,
         )
         for index, module in enumerate(found)
     ]

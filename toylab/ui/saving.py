@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from toylab.jobs import Job
+from toylab.safe_npz import one_line
 
 if TYPE_CHECKING:
     from toylab.training import Run
@@ -19,13 +20,19 @@ FOLDER = Path("runs")
 def button(job: Job) -> None:
     """Offer to save a run that has ended."""
     if st.button("Save run", key="save", width="stretch"):
-        with st.spinner("Saving"):
-            paths = save(job)
-        _dialog(paths, changed=bool(job.snapshot.events))
+        try:
+            with st.spinner("Saving"):
+                paths = save(job)
+        except (OSError, ValueError) as error:
+            # A full or read-only disk: the run is still there, and can be saved again.
+            st.error(f"Not saved: {one_line(error)}")
+        else:
+            _dialog(paths, changed=bool(job.snapshot.events))
 
 
-def save(job: Job, folder: Path = FOLDER) -> list[Path]:
-    """Write the chosen lane and the baseline below ``folder``; their paths."""
+def save(job: Job, folder: Path | None = None) -> list[Path]:
+    """Write the chosen lane and the baseline below ``folder``, by default `FOLDER`; their paths."""
+    folder = FOLDER if folder is None else folder
     paths = [folder / _name(run) for run in job.runs()]
     for path, run in zip(paths, job.runs(), strict=True):
         run.save(path)

@@ -63,11 +63,17 @@ def progress(snapshot: Snapshot) -> str:
 
 
 def _variance_ratio(snapshot: Snapshot) -> float:
-    """Baseline over chosen, the median of the last rows: each row is a noisy estimate from eight batches."""
+    """Baseline over chosen, the median of the last rows: each row is a noisy estimate from eight batches.
+
+    Rows from before the last change of beta are of another run; those at its step too, since they were taken before.
+    """
     if len(snapshot.histories) < 2 or not len(snapshot.histories[0]):
         return math.nan
-    chosen, baseline = (table["grad_variance"].to_numpy()[-7:] for table in snapshot.histories)
-    return float(np.median(baseline / chosen)) if np.all(chosen > 0) else math.nan
+    changed = max((event.step for event in snapshot.events if event.name == "beta"), default=-1)
+    chosen, baseline = (
+        table.loc[table.index > changed, "grad_variance"].to_numpy()[-7:] for table in snapshot.histories
+    )
+    return float(np.median(baseline / chosen)) if len(chosen) and np.all(chosen > 0) else math.nan
 
 
 def _times(ratio: float) -> str:

@@ -6,6 +6,7 @@ import streamlit as st
 
 from toylab.jobs import Job, JobState
 from toylab.ui import controls, saving, session, stage, stored, transport
+from toylab.ui.guard import guarded
 
 TITLE = "Lab"
 ORDER = 0
@@ -20,10 +21,12 @@ IDLE_SECONDS = 1.0
 def render() -> None:
     """Draw the page."""
     job = session.job()
-    controls.read_names()
+    controls.read_address()
     with st.container(key="lab", horizontal=True, wrap=False):
         with st.container(key="rail", width=RAIL_WIDTH):
             _rail(job)
+        if not controls.is_settled():
+            st.rerun()
         with st.container(key="stage"):
             _stage(job)
     session.warm_up(controls.config())
@@ -55,6 +58,7 @@ def _stage(job: Job | None) -> None:
     st.fragment(_live, run_every=seconds)(job.snapshot.state if job is not None else None)
 
 
+@guarded
 def _live(drawn_state: JobState | None) -> None:
     """The one fragment that runs by itself; ``drawn_state`` is what the buttons outside were drawn for."""
     job = session.job()

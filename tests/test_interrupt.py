@@ -1,0 +1,125 @@
+"""Ctrl-C at any moment, and errors that nobody foresaw: one line and an exit code."""
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from toylab.cli import dispatch, main
+from toylab.cli.interrupt import insistent
+
+SAYS = "toylab train: interrupted, nothing further was saved\n"
+
+
+def swallow_first():
+    """Raise the signal where Python forgets what is raised: in a callback of the garbage collector."""
+
+    def callback(phase, info):
+        gc.callbacks.remove(callback)
+        signal.raise_signal(signal.SIGINT)
+
+    gc.callbacks.append(callback)
+    gc.collect()
+
+
+def test_an_interrupt_that_a_callback_swallows_arrives_all_the_same(monkeypatch, capfd):
+    def run(parsed):
+        swallow_first()
+        time.sleep(20)
+        return 0
+
+    monkeypatch.setattr("toylab.cli.train.parse", lambda argv: None)
+    monkeypatch.setattr("toylab.cli.train.run", run)
+    begin, handler = time.monotonic(), signal.getsignal(signal.SIGINT)
+    assert main(["train"]) == 130
+    assert time.monotonic() - begin < 10
+    assert capfd.readouterr() == ("", SAYS)
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+
+
+def test_an_interrupt_that_comes_as_another_exception_is_one(monkeypatch, capfd):
+    def run(parsed):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise ImportError("initialization failed") from None
+
+    monkeypatch.setattr("toylab.cli.train.parse", lambda argv: None)
+    monkeypatch.setattr("toylab.cli.train.run", run)
+    assert main(["train"]) == 130
+    assert capfd.readouterr() == ("", SAYS)
+
+
+def test_nothing_heavy_is_imported_before_interrupts_are_taken_care_of():
+    script = (
+        "import sys, toylab.cli; print([m for m in ('numpy', 'jax', 'tyro', 'pandas') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0.15, 0.4, 0.8, 1.3, 2.0, 3.0])
+def test_an_interrupt_at_any_moment_of_the_start_ends_the_command(tmp_path, seconds):
+    words = ["train", "--steps", "1000000", "--width", "32", "--out", str(tmp_path / "run")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "toylab", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    # Once training has begun it is saved, and two lines say how to go on.
+    assert (process.returncode, out) == (130, "")
+    assert err == SAYS or err.startswith("interrupted at step"), err
+    assert (tmp_path / "run").exists() == (err != SAYS)
+
+
+def test_outside_the_main_thread_there_is_nothing_to_do():
+    import threading
+
+    seen = []
+
+    def work():
+        with insistent() as asked:
+            seen.append(asked.is_set())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [False]
+
+
+def test_an_error_that_nobody_foresaw_is_one_line_with_an_id(monkeypatch, capfd, tmp_path):
+    def run(parsed):
+        raise ZeroDivisionError("deep\ndown")
+
+    monkeypatch.setenv("TOYLAB_CACHE_DIR", str(tmp_path))
+    monkeypatch.delenv("TOYLAB_DEBUG", raising=False)
+    monkeypatch.setattr("toylab.cli.train.parse", lambda argv: None)
+    monkeypatch.setattr("toylab.cli.train.run", run)
+    assert main(["train"]) == dispatch.INTERNAL == 1
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith("toylab train: internal error ")
+    assert err.count("\n") == 1
+    path = err.split("details are in ")[1].strip()
+    assert os.path.basename(path)[:8] in err.split(path)[0]
+    with open(path) as stream:
+        assert "ZeroDivisionError: deep" in stream.read()
+    monkeypatch.setenv("TOYLAB_DEBUG", "1")
+    assert main(["train"]) == 1
+    assert "Traceback" in capfd.readouterr().err
+
+
+def test_a_cache_that_cannot_be_written_changes_nothing(monkeypatch, capfd):
+    monkeypatch.setenv("TOYLAB_CACHE_DIR", "/proc/nowhere")
+    monkeypatch.setattr("toylab.cli.train.parse", lambda argv: 1 / 0)
+    assert main(["train"]) == 1
+    err = capfd.readouterr().err
+    assert err.count("\n") == 1
+    assert "TOYLAB_DEBUG=1 shows more" in err
