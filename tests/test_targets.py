@@ -80,3 +80,20 @@ def test_targets_are_checked_before_training(finished, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="the run to resume has other settings"):
         tl.train_many([config], resume=[tl.load(finished)])
     assert file.read_text() == "mine"
+
+
+def test_how_training_was_watched_does_not_part_rows_and_dashes_have_a_reason(finished, tmp_path, capsys):
+    from toylab.report import make_report
+
+    tl.train(TINY.replace(seed=1), path=tmp_path / "a")
+    tl.train(TINY.replace(seed=2, log_every=5, eval_samples=32), path=tmp_path / "b")
+    report = make_report(tmp_path)
+    assert report.table["seeds"].to_list() == [2]
+    assert report.shown == ("dataset", "method", "beta")
+    assert main(["report", str(tmp_path)]) == 0
+    assert "no run of that setting counts" not in capsys.readouterr().out
+    content = json.loads((tmp_path / "b" / "config.json").read_text())
+    for name in ("a", "b"):
+        (tmp_path / name / "config.json").write_text(json.dumps(content | {"status": "unfinished"}))
+    assert main(["report", str(tmp_path)]) == 0
+    assert "no run of that setting counts; runs that were stopped (unfinished)" in capsys.readouterr().out

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -487,3 +488,19 @@ def test_config_survives_json():
 def test_importing_the_package_does_not_start_jax():
     code = "import sys, toylab, toylab.runs; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="memory maps are limited on Linux alone")
+def test_programs_are_forgotten_before_memory_maps_run_out(monkeypatch):
+    def num_maps():
+        return len(Path("/proc/self/maps").read_text().splitlines())
+
+    trainer = Trainer([TINY])
+    trainer.advance(20)
+    before = num_maps()
+    monkeypatch.setattr(parallel, "MAP_SHARE", 0.0)
+    other = tl.train(TINY, progress=False)  # makes lanes, and so room
+    assert num_maps() < before
+    trainer.advance(TINY.steps)
+    trainer.advance(TINY.steps)
+    np.testing.assert_array_equal(trainer.ensemble.states()[0].params, other.state.params)

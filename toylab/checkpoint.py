@@ -1,5 +1,6 @@
 """Save and restore a tree of arrays with Orbax: no pickle, and ready for sharded states."""
 
+import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +34,7 @@ def restore_tree(path: Path, like: Tree) -> Tree:
         raise ValueError(f"no checkpoint at {path}")
     hook = sys.unraisablehook
     sys.unraisablehook = _LateReaders(hook)
+    logging.getLogger("asyncio").addFilter(_is_news)
     try:
         with ocp.StandardCheckpointer() as checkpointer:
             restored = checkpointer.restore(path.absolute(), shapes)
@@ -40,8 +42,15 @@ def restore_tree(path: Path, like: Tree) -> Tree:
     except Exception as error:
         reason = str(error).strip().split("\n", 1)[0][:200]
         raise ValueError(f"unreadable checkpoint at {path}: {reason}") from error
-    sys.unraisablehook = hook  # after a failure it stays: readers may be late
+    # After a failure both stay: readers may be late.
+    sys.unraisablehook = hook
+    logging.getLogger("asyncio").removeFilter(_is_news)
     return jax.tree.map(np.asarray, restored)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a message says more than that further readers failed after the first one."""
+    return "exception was never retrieved" not in record.getMessage()
 
 
 class _LateReaders:

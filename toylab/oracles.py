@@ -141,7 +141,8 @@ class Oracle:
         dataset: the distribution.
 
     Raises:
-        ValueError: from every method, where shapes do not agree or a concrete time is out of range.
+        ValueError: from every method, where shapes do not agree, a concrete point is not finite or a concrete time is
+            out of range.
     """
 
     def __init__(self, dataset: AbstractDataset):
@@ -226,6 +227,10 @@ def _check(dim: int, x: ArrayLike, *times: ArrayLike) -> tuple[Float[Array, "n d
     x = jnp.asarray(x, jnp.result_type(float))
     if x.ndim != 2 or x.shape[1] != dim:
         raise ValueError(f"x must have shape (n, {dim}), got {x.shape}")
+    if not isinstance(x, jax.core.Tracer) and not np.all(finite := np.isfinite(np.asarray(x)).all(axis=1)):
+        raise ValueError(
+            f"x must be finite, got {np.asarray(x)[~finite][0].tolist()} in row {np.argmin(finite)}"
+        )
     concrete = not any(isinstance(value, jax.core.Tracer) for value in times)
     for name, value in zip("tr", times, strict=False):
         if np.shape(value) not in ((), x.shape[:1]):

@@ -23,6 +23,9 @@ from toylab.cache import cache_folder
 from toylab.types import AnyArray, Flag
 
 Tree = Any
+
+MAP_SHARE = 0.5
+"""Share of a process's memory maps that may be in use when new lanes are made."""
 """A pytree of arrays; floats become float32 where lanes are put."""
 
 Device = Any
@@ -167,6 +170,21 @@ def compiled(fn: Callable) -> Callable:
     """``fn`` of one lane, compiled with what suits a CPU."""
     on_cpu = jax.local_devices()[0].platform == "cpu"
     return jax.jit(fn, compiler_options=_supported_cpu_options() if on_cpu else None)
+
+
+def make_room() -> None:
+    """Forget compiled programs where they fill more than half of the memory maps that Linux allows a process.
+
+    The programs of one structure take one to two thousand maps on two CPU devices, and a process may have 65,530: a
+    sweep over thirty structures, or a lab that is open for a day, would end in the compiler with "Cannot allocate
+    memory". Programs still in use come back from the compilation cache.
+    """
+    maps, limit = Path("/proc/self/maps"), Path("/proc/sys/vm/max_map_count")
+    with contextlib.suppress(OSError, ValueError):  # not Linux: no such limit
+        with maps.open("rb") as lines:
+            count = sum(1 for _ in lines)
+        if count > MAP_SHARE * int(limit.read_text()):
+            jax.clear_caches()
 
 
 @lru_cache(maxsize=1)

@@ -23,8 +23,8 @@ def read_points(path: str | os.PathLike) -> Float[np.ndarray, "n 2"]:
     try:
         data = read_bytes(path, MAX_BYTES)
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path.name}: {one_line(error)}") from None
-    return parse_points(data, path.name)
+        raise ValueError(f"{path}: {one_line(error)}") from None
+    return parse_points(data, str(path))
 
 
 def parse_points(data: bytes, filename: str) -> Float[np.ndarray, "n 2"]:
@@ -37,7 +37,8 @@ def parse_points(data: bytes, filename: str) -> Float[np.ndarray, "n 2"]:
         ValueError: another ending, text, NaN, a column too many or too few, too many or too few points, a
             file that is too large or damaged; one line that names the file and the problem.
     """
-    ending = filename.rsplit(".", 1)[-1].lower() if "." in filename else ""
+    name = Path(filename).name
+    ending = name.rsplit(".", 1)[-1].lower() if "." in name else ""
     readers = {"csv": _parse_csv, "npy": _parse_npy, "npz": _parse_npz}
     try:
         if ending not in readers:

@@ -13,12 +13,13 @@ import pandas as pd
 
 from toylab import runs
 from toylab.config import FIELDS, RunConfig
-from toylab.safe_npz import one_line, read_bytes
+from toylab.safe_npz import read_bytes, with_place
 from toylab.statistics import Interval, mean_interval, paired_difference
 from toylab.sweep import MAX_SCORES_BYTES, SCORES
 
 METRIC = "sliced_w1"
-SETTINGS = tuple(name for name in FIELDS if name != "seed")
+SETTINGS = tuple(name for name in FIELDS if name not in ("seed", "log_every", "eval_samples"))
+"""What tells runs apart: the last two say how training was watched, and change nothing in it."""
 ALWAYS_SHOWN = ("dataset", "method", "beta")
 FLOOR_REPEATS = 4
 OTHER_STATUSES = ("diverged", "unfinished", "changed", "unscored")
@@ -67,7 +68,7 @@ def make_report(folder: Path) -> Report:
         try:
             rows.append(_read_row(path, folder, floors))
         except (OSError, ValueError) as error:
-            damaged.append({"path": str(path.relative_to(folder)), "error": one_line(error)})
+            damaged.append({"path": str(path.relative_to(folder)), "error": with_place(error)})
     if not rows:
         more = f" (and {len(damaged) - 1} more)" if len(damaged) > 1 else ""
         raise ValueError(damaged[0]["error"] + more)

@@ -97,8 +97,19 @@ def read_bytes(path: str | os.PathLike, max_bytes: int) -> bytes:
 
 def one_line(error: BaseException) -> str:
     """The message of ``error`` as one line of at most 400 characters, or its class where it has none."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 400 else text[:397] + "..."
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        # Without [Errno 13] and the path, which the reader of the line has in front of it.
+        text = error.strerror
+    text = " ".join(text.split()) or type(error).__name__
+    # Both ends: a long path comes first, and the reason last.
+    return text if len(text) <= 400 else f"{text[:150]} ... {text[-245:]}"
+
+
+def with_place(error: BaseException) -> str:
+    """`one_line`, after the file that the system names, for readers who do not know it yet."""
+    place = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+    return place + one_line(error)
 
 
 def _checked_members(archive: zipfile.ZipFile, max_bytes: int) -> dict[str, zipfile.ZipInfo]:

@@ -102,8 +102,10 @@ def shard(cells: Sequence[Cell], index: int, count: int) -> list[Cell]:
     Raises:
         ValueError: ``index`` outside [0, count).
     """
+    if count < 1:
+        raise ValueError(f"shard {index}/{count} is a part of none: the second number is at least 1")
     if not 0 <= index < count:
-        raise ValueError(f"shard {index}/{count} is not one of 0/{count} to {max(count - 1, 0)}/{count}")
+        raise ValueError(f"shard {index}/{count} is not one of 0/{count} to {count - 1}/{count}")
     return list(cells[index::count])
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from toylab.cli import parsing
 from toylab.cli.output import note, number, print_json, text_table
 from toylab.cli.sample import check_number
-from toylab.cli.settings import read_values
+from toylab.cli.settings import Whole, read_values
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Flags:
 
     lanes: str = "1,2,4,8"
     """Comma-separated numbers of lanes."""
-    num_rounds: int = 3
+    num_rounds: Whole = 3
     """Rounds of all measurements; medians are reported."""
     seconds: float = 3.0
     """Length of each measurement."""

@@ -10,7 +10,7 @@ from toylab.cli.dispatch import DIVERGED, DONE, INTERRUPTED
 from toylab.cli.folders import make_writable
 from toylab.cli.output import note, number, plain, print_json, text_table
 from toylab.cli.sample import check_number
-from toylab.cli.settings import read_values, settings_class, settings_of
+from toylab.cli.settings import Whole, read_values, settings_class, settings_of
 from toylab.cli.sweep import parse_shard
 from toylab.cli.train import base_settings, no_divergence_warning, with_settings
 from toylab.config import RunConfig
@@ -48,9 +48,9 @@ class Flags:
     """Named settings to start from (`toylab list presets`); other flags win."""
     shard: str = "0/1"
     """Part i/n of the runs, i from 0; the table is made of what is there."""
-    score_n: int = 65_536
+    score_n: Whole = 65_536
     """Samples of the final evaluation."""
-    score_keys: int = 2
+    score_keys: Whole = 2
     """Independent evaluations per run."""
     json: bool = False
     """Print compare.json."""

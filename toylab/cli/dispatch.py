@@ -87,12 +87,9 @@ def _attempt(name: str, argv: list[str], interrupted: threading.Event) -> int | 
 def _told(error: Exception) -> str:
     """One line about an error: what is wrong with the input, or where to read about a mistake of ours."""
     from toylab.cache import report_internal
-    from toylab.safe_npz import one_line
+    from toylab.safe_npz import with_place
 
-    if isinstance(error, OSError):
-        place = f"{error.filename}: " if error.filename else ""
-        return f"{place}{error.strerror or one_line(error)}"
-    return one_line(error) if isinstance(error, ValueError) else report_internal(error)
+    return with_place(error) if isinstance(error, (OSError, ValueError)) else report_internal(error)
 
 
 def _help() -> str:

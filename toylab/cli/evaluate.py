@@ -10,6 +10,7 @@ import tyro
 from toylab.cli import parsing
 from toylab.cli.output import number, print_json, text_table
 from toylab.cli.sample import MAX_NFE, check_number
+from toylab.cli.settings import Whole
 
 MAX_N, MAX_KEYS = 1_000_000, 1_000
 
@@ -22,13 +23,13 @@ class Flags:
     """Run folder."""
     metrics: str = "sliced_w1,sliced_w2"
     """Comma-separated names (`toylab list metrics`), or all."""
-    n: int | None = None
+    n: Whole | None = None
     """Samples per key; by default 32768, or what the metric can afford."""
-    num_keys: int = 4
+    num_keys: Whole = 4
     """Independent pairs of samples and data behind each standard error."""
-    nfe: int | None = None
+    nfe: Whole | None = None
     """Network evaluations per sample; by default the method's own, 1 but for flow matching."""
-    seed: int = 0
+    seed: Whole = 0
     """Of noise, data and projections."""
     json: bool = False
     """Print one JSON object: metric -> value, stderr, n, floor, num_keys, nfe."""

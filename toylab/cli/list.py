@@ -2,29 +2,32 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
 from toylab.cli import parsing
 from toylab.cli.output import print_json
 
-Kind = Literal["datasets", "methods", "proxies", "coefficients", "time_samplers", "metrics", "presets"]
+KINDS = ("datasets", "methods", "proxies", "coefficients", "time_samplers", "metrics", "presets")
 
 
 @dataclass(frozen=True)
 class Flags:
     """Names of one kind, each with one line about it."""
 
-    kind: Annotated[tyro.conf.Positional[Kind], tyro.conf.arg(metavar="KIND")]
+    kind: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="KIND")]
     """datasets, methods, proxies, coefficients, time_samplers, metrics or presets."""
     json: bool = False
     """Print one JSON object: name -> summary."""
 
 
 def parse(argv: Sequence[str]) -> Flags:
-    """The flags."""
-    return parsing.parse("list", Flags, argv)
+    """The flags, with a kind that there is."""
+    flags = parsing.parse("list", Flags, argv)
+    if flags.kind not in KINDS:
+        raise ValueError(f"unknown kind {flags.kind!r}; choices: {', '.join(KINDS)}")
+    return flags
 
 
 def run(flags: Flags) -> int:

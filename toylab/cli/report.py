@@ -1,5 +1,6 @@
 """``toylab report DIR``."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +83,7 @@ def as_text(report: "Report") -> str:
         ]
         for row in report.table.to_dict("records")
     ]
-    text = text_table(header, rows, len(report.shown)) + _changed_runs(report)
+    text = text_table(header, rows, len(report.shown)) + _why_dashes(report) + _changed_runs(report)
     if report.differences.empty:
         return text
     others = [name for name in report.shown if name != "beta"]
@@ -99,6 +100,16 @@ def as_text(report: "Report") -> str:
     ]
     header = [*others, "betas", "difference", "95% interval", "seeds", "n"]
     return f"{text}\n\nsw1 difference on the same seeds\n{text_table(header, pairs, len(others) + 1)}"
+
+
+def _why_dashes(report: "Report") -> str:
+    """What a row of dashes means, where there is one."""
+    if all(math.isfinite(value) for value in report.table["sw1"]):
+        return ""
+    return (
+        "\n\n-: no run of that setting counts; runs that were stopped (unfinished), diverged or were changed while "
+        "training\nare in no mean, and unfinished ones can be continued: toylab train --resume RUN"
+    )
 
 
 def _changed_runs(report: "Report") -> str:

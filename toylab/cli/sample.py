@@ -13,8 +13,10 @@ from jaxtyping import Float
 from toylab.atomic import atomic_write_bytes
 from toylab.cli import parsing
 from toylab.cli.output import note, print_json
+from toylab.cli.settings import Whole
 
 MAX_SAMPLES, MAX_NFE = 10_000_000, 10_000
+"""As `Run.sample` has them."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +25,11 @@ class Flags:
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """Run folder."""
-    n: int = 4096
+    n: Whole = 4096
     """Number of samples."""
-    nfe: int = 1
+    nfe: Whole = 1
     """Network evaluations per sample."""
-    seed: int = 0
+    seed: Whole = 0
     """Of the noise: the same seed gives the same noise to every run."""
     out: Path | None = None
     """File to write, .npz (array 'generated') or .csv; standard output by default."""

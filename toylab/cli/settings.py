@@ -72,6 +72,21 @@ def read_value(kind: type, text: str) -> Any:
         raise ValueError(f"{text!r} is not a {'whole ' if kind is int else ''}number") from None
 
 
+def read_whole(text: str) -> int:
+    """``text`` as a whole number; 1e4 and 10_000 count.
+
+    Raises:
+        ValueError: not one.
+
+    >>> read_whole("1e3")
+    1000
+    """
+    value = read_value(int, text)
+    if not isinstance(value, int):
+        raise ValueError(f"{text!r} is not a whole number")
+    return value
+
+
 def read_values(kind: type, text: str) -> tuple[Any, ...]:
     """Comma-separated values; for whole numbers also ranges ``start:stop[:step]``, stop excluded.
 
@@ -157,6 +172,9 @@ def _spec(
         str_from_instance=write,
     )
 
+
+Whole = Annotated[int, _spec(1, "INT", lambda words: read_whole(words[0]), lambda value: [str(value)])]
+"""A whole number on the command line, as the settings of a run are written: 1e4 counts."""
 
 _METAVARS = {int: "INT", float: "FLOAT", str: "NAME"}
 

@@ -10,7 +10,7 @@ from toylab.cli.dispatch import DIVERGED, DONE, INTERRUPTED
 from toylab.cli.folders import make_writable
 from toylab.cli.output import note, print_json
 from toylab.cli.sample import check_number
-from toylab.cli.settings import KINDS, settings_class, settings_of
+from toylab.cli.settings import KINDS, Whole, settings_class, settings_of
 from toylab.cli.train import base_settings, no_divergence_warning, with_settings
 
 
@@ -32,11 +32,11 @@ class Flags:
     """Part i/n of the cells, i from 0: run each part on its own machine."""
     metrics: str = "sliced_w1"
     """Metrics of the final evaluation, comma-separated; `toylab report` shows sliced_w1."""
-    score_n: int = 32_768
+    score_n: Whole = 32_768
     """Samples of the final evaluation."""
-    score_keys: int = 2
+    score_keys: Whole = 2
     """Independent evaluations behind its standard error."""
-    lanes: int = 0
+    lanes: Whole = 0
     """Runs that train, and are saved, together; 0 takes 8 per device."""
     json: bool = False
     """Print one JSON object about the finished sweep."""

@@ -46,6 +46,8 @@ def gradient_variance(
     """
     if num_batches < 2:
         raise ValueError(f"num_batches must be at least 2, got {num_batches}")
+    if np.ndim(betas) != 1:
+        raise ValueError(f"betas must be a sequence of numbers, got {betas!r}: write [{betas!r}] for one")
     if not len(betas) or not np.all(np.isfinite(betas)):
         raise ValueError(f"betas must be finite numbers, at least one, got {list(betas)}")
     rows = []

@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from toylab import runs
 from toylab.config import RunConfig
 from toylab.training.experiment import build_experiment, structure
+from toylab.training.memory import check_memory
 from toylab.training.run import Run
 from toylab.training.trainer import Trainer, rhythm
 
@@ -46,7 +47,7 @@ def train(
         progress: a progress bar on standard error; by default where that is a terminal.
 
     Raises:
-        ValueError: a bad setting, or a run to resume whose settings differ.
+        ValueError: a bad setting, one that needs more memory than there is, or a run to resume whose settings differ.
         OSError: ``path`` cannot be written or holds something else than a run; before anything is trained.
         TrainingInterrupted: on Ctrl-C, after saving.
     """
@@ -79,6 +80,7 @@ def train_many(
     if not len(configs) == len(places) == len(started):
         raise ValueError(f"{len(configs)} configs need as many paths and runs to resume")
     _check_resumed(configs, started)
+    check_memory(configs)
     _check_paths(places)
     finished = {
         i: _ended(run, places[i]) for i, run in enumerate(started) if run and run.status != "unfinished"
@@ -99,6 +101,12 @@ def train_many(
 
 def _check_resumed(configs: Sequence[RunConfig], resume: Sequence[Run | None]) -> None:
     for config, run in zip(configs, resume, strict=True):
+        if not isinstance(config, RunConfig):
+            raise ValueError(f"a config must be a RunConfig, got {type(config).__name__}")
+        if run is not None and not isinstance(run, Run):
+            raise ValueError(
+                f"resume takes a run, got {type(run).__name__}: tl.load(path) makes one of a folder"
+            )
         if run is not None and run.config != config:
             raise ValueError("the run to resume has other settings than the config")
 

@@ -44,6 +44,7 @@ class Ensemble:
             raise ValueError(
                 "experiments of one ensemble must share their structure (dataset, method, sizes, ...)"
             )
+        parallel.make_room()
         self.num_lanes = len(experiments)
         self._lanes = parallel.lanes(self.num_lanes)
         self._host_experiments = list(experiments)

@@ -13,6 +13,7 @@ from toylab import runs
 from toylab.checkpoint import restore_tree, save_tree
 from toylab.config import Change, RunConfig, with_changes
 from toylab.data import AbstractDataset
+from toylab.data.options import whole
 from toylab.nets import flat_net
 from toylab.parallel import single_precision
 from toylab.training.ensemble import draw_samples
@@ -23,6 +24,8 @@ from toylab.types import PRNGKey, VelocityNet
 SAVED_SAMPLES = 4096
 """Samples, and as many data points, that a run folder holds."""
 MAX_CHUNK = 65_536
+MAX_SAMPLES, MAX_NFE = 10_000_000, 10_000
+"""Of one call: more than any score needs, and less than fills the memory."""
 
 
 class Run:
@@ -99,10 +102,11 @@ class Run:
         The same ``seed`` gives the same noise to every run.
 
         Raises:
-            ValueError: ``n`` or ``nfe`` below 1.
+            ValueError: ``n`` not a whole number in [1, 10,000,000], ``nfe`` not in [1, 10,000], ``seed`` not in
+                [0, 2^31 - 1].
         """
-        if n < 1 or nfe < 1:
-            raise ValueError(f"n and nfe must be at least 1, got n={n}, nfe={nfe}")
+        n, nfe = whole("n", n, 1, MAX_SAMPLES), whole("nfe", nfe, 1, MAX_NFE)
+        seed = whole("seed", seed, 0, 2**31 - 1)
         with single_precision():
             key, params = jax.random.key(seed), self.state.params_ema
             if n <= MAX_CHUNK:
@@ -152,6 +156,8 @@ def load(path: str | Path) -> Run:
     Raises:
         ValueError: not a run folder, or one of its files is damaged; one line that names it.
     """
+    if not isinstance(path, (str, Path)):
+        raise ValueError(f"path must be that of a run folder, got {type(path).__name__}")
     folder = runs.read_run(Path(path))
     try:
         config, changes = RunConfig.from_dict(folder.header.settings), folder.header.changes

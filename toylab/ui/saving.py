@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from toylab.jobs import Job
-from toylab.safe_npz import one_line
+from toylab.safe_npz import with_place
 
 if TYPE_CHECKING:
     from toylab.training import Run
@@ -25,7 +25,7 @@ def button(job: Job) -> None:
                 paths = save(job)
         except (OSError, ValueError) as error:
             # A full or read-only disk: the run is still there, and can be saved again.
-            st.error(f"Not saved: {one_line(error)}")
+            st.error(f"Not saved: {with_place(error)}")
         else:
             _dialog(paths, changed=bool(job.snapshot.events))
 

@@ -42,7 +42,7 @@ def sentence(snapshot: Snapshot, place: int = 0, kind: Kind = "job") -> str:
         )
         return f"{verdict(snapshot)} {tail}"
     if state is JobState.STOPPED:
-        return f"Stopped at step {snapshot.step:,}. Start begins again."
+        return f"Stopped at step {snapshot.step:,}: unfinished, so a report gives it no score. Start begins again."
     if state is JobState.PAUSED:
         return f"Paused at step {snapshot.step:,}. Step on, or move β and resume."
     if config.beta == 0:
@@ -71,7 +71,8 @@ def _variance_ratio(snapshot: Snapshot) -> float:
         return math.nan
     changed = max((event.step for event in snapshot.events if event.name == "beta"), default=-1)
     chosen, baseline = (
-        table.loc[table.index > changed, "grad_variance"].to_numpy()[-7:] for table in snapshot.histories
+        table["grad_variance"].to_numpy()[table.index.to_numpy() > changed][-7:]
+        for table in snapshot.histories
     )
     return float(np.median(baseline / chosen)) if len(chosen) and np.all(chosen > 0) else math.nan
 
