@@ -1,10 +1,7 @@
 """Save and restore a tree of arrays with Orbax: no pickle, and ready for sharded states."""
 
-import logging
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -23,6 +20,8 @@ def save_tree(path: Path, tree: object) -> None:
 def restore_tree(path: Path, like: Tree) -> Tree:
     """The tree saved at ``path``, as numpy arrays with the structure, shapes and dtypes of ``like``.
 
+    The bytes are taken to be those that were saved: `runs.read_run` checks them by their digest.
+
     Raises:
         ValueError: the folder is missing, damaged or holds another structure; one line that names it.
     """
@@ -32,34 +31,31 @@ def restore_tree(path: Path, like: Tree) -> Tree:
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), like)
     if not path.is_dir():
         raise ValueError(f"no checkpoint at {path}")
-    hook = sys.unraisablehook
-    sys.unraisablehook = _LateReaders(hook)
-    logging.getLogger("asyncio").addFilter(_is_news)
     try:
         with ocp.StandardCheckpointer() as checkpointer:
+            # Shapes first: a restore that fails half way leaves threads behind that print.
+            _check_shapes(checkpointer.metadata(path.absolute()).item_metadata.tree, like)
             restored = checkpointer.restore(path.absolute(), shapes)
     # Orbax and its storage layer raise many types for a damaged folder; all mean the same to the reader.
     except Exception as error:
         reason = str(error).strip().split("\n", 1)[0][:200]
         raise ValueError(f"unreadable checkpoint at {path}: {reason}") from error
-    # After a failure both stay: readers may be late.
-    sys.unraisablehook = hook
-    logging.getLogger("asyncio").removeFilter(_is_news)
     return jax.tree.map(np.asarray, restored)
 
 
-def _is_news(record: logging.LogRecord) -> bool:
-    """Whether a message says more than that further readers failed after the first one."""
-    return "exception was never retrieved" not in record.getMessage()
+def _check_shapes(saved: Any, like: Any) -> None:
+    """Raise ValueError where the arrays at hand are not those that are wanted."""
+    found = {leaf.name: (tuple(leaf.shape), str(leaf.dtype)) for leaf in jax.tree.leaves(saved)}
+    wanted = {
+        jax.tree_util.keystr(place, simple=True, separator="."): (tuple(leaf.shape), str(leaf.dtype))
+        for place, leaf in jax.tree_util.tree_leaves_with_path(like)
+    }
+    for name in sorted(set(found) | set(wanted)):
+        if found.get(name) != wanted.get(name):
+            raise ValueError(
+                f"{name} is {_said(found.get(name))}, its settings want {_said(wanted.get(name))}"
+            )
 
 
-class _LateReaders:
-    """Drops what threads of the storage library print when the first error has closed the loop they report to."""
-
-    def __init__(self, otherwise: Callable[..., object]):
-        # Not one upon the other, however many checkpoints are damaged.
-        self._otherwise = otherwise._otherwise if isinstance(otherwise, _LateReaders) else otherwise
-
-    def __call__(self, event: "sys.UnraisableHookArgs") -> None:
-        if str(event.exc_value) != "Event loop is closed":
-            self._otherwise(event)
+def _said(array: tuple[tuple[int, ...], str] | None) -> str:
+    return "missing" if array is None else f"{array[1]} {list(array[0])}"

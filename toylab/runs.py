@@ -68,7 +68,7 @@ class RunFolder:
         reference: data points (m, dim).
         environment: machine, versions, date; as ``environment`` collects it.
         checkpoint: the folder of the parameters, or None where there is none.
-        digest: SHA-256 that config.json gives of the checkpoint; None in folders older than that.
+        digest: SHA-256 that config.json gives of the checkpoint, if any: without it parameters are not believed.
     """
 
     path: Path
@@ -84,13 +84,15 @@ class RunFolder:
         """The folder of the parameters, once its files are known to be the ones that were written.
 
         Raises:
-            RunFolderError: no checkpoint, or other files than those that config.json has the digest of.
+            RunFolderError: no checkpoint, no digest of it, or other files than those of the digest.
         """
         path = self.path / CHECKPOINT
         if self.checkpoint is None:
             raise RunFolderError(f"{path}: the run has no checkpoint")
+        if self.digest is None:
+            raise RunFolderError(f"{path}: {CONFIG} has no {DIGEST} to check it by; train the run again")
         try:
-            intact = self.digest in (None, folder_digest(self.checkpoint))
+            intact = self.digest == folder_digest(self.checkpoint)
         except OSError as error:
             raise RunFolderError(f"{path}: {one_line(error)}") from None
         if not intact:
