@@ -313,3 +313,22 @@ def test_after_a_change_of_beta_the_sentence_is_about_the_new_one():
     # Nothing is said before there is a row of the new beta.
     just = dataclasses.replace(snapshot, events=(Event(1000, "beta", 0.0, 1.0),))
     assert "variance" not in words.progress(just)
+
+
+def test_a_reloaded_tab_finds_its_run_again(app):
+    app.run()
+    app.button(key="go").click().run()
+    job = app.session_state["job"]
+    assert app.query_params["run"] == job.id
+    again = AppTest.from_file(str(APP), default_timeout=30)
+    again.query_params["run"] = job.id
+    again.run()
+    assert again.session_state["job"] is job
+    assert job.active
+    assert job.orphaned_at is None
+    stranger = AppTest.from_file(str(APP), default_timeout=30)
+    stranger.query_params["run"] = "0" * 16
+    stranger.run()
+    assert "job" not in stranger.session_state
+    assert "run" not in stranger.query_params
+    assert not stranger.exception

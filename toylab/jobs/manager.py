@@ -91,6 +91,11 @@ class JobManager:
                     job.orphaned_at = self._clock()
             self._condition.notify_all()
 
+    def find(self, job_id: str) -> Job | None:
+        """The active job of that id, if there is one; ids cannot be guessed."""
+        with self._condition:
+            return next((job for job in self._jobs if job.id == job_id and job.active), None)
+
     def adopt(self, job: Job, owner: str) -> None:
         """The viewer of ``job`` is back, under a new token."""
         with self._condition:

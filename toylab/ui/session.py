@@ -30,9 +30,19 @@ def _token() -> str:
     return secrets.token_hex(16)
 
 
+JOB_PARAMETER = "run"
+"""Where the address names the job: a tab that is loaded anew finds its run again."""
+
+
 def job() -> Job | None:
-    """This tab's job, adopted again if the connection was lost and came back."""
+    """This tab's job, adopted again if the connection was lost or the page was loaded anew."""
     current = st.session_state.get("job")
+    if current is None and (named := st.query_params.get(JOB_PARAMETER)):
+        current = manager().find(named)
+        if current is None:  # over, or from another machine
+            del st.query_params[JOB_PARAMETER]
+        else:
+            st.session_state["job"] = current
     if current is not None and (current.owner != _token() or current.orphaned_at is not None):
         manager().adopt(current, _token())
     return current
@@ -42,7 +52,8 @@ def start(config: RunConfig) -> None:
     """Train ``config``, or leave a notice that says why not."""
     st.session_state.pop("notice", None)
     try:
-        st.session_state["job"] = manager().submit(config, _token())
+        started = st.session_state["job"] = manager().submit(config, _token())
+        st.query_params[JOB_PARAMETER] = started.id
     except ValueError as error:
         st.session_state["notice"] = str(error)
 
