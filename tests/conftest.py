@@ -16,6 +16,9 @@ PACKAGE = find_spec("toylab").submodule_search_locations
 CHECKED = [f"toylab.{module.name}" for module in pkgutil.iter_modules(PACKAGE) if module.name != "config"]
 HOOK = jaxtyping.install_import_hook(CHECKED, "typecheck.typechecked")
 
+# Its pytest plugin would import the rest at the end of the session, beside worker threads that still import: CPython
+# 3.11 then fails to parse (SystemError: AST constructor recursion depth mismatch).
+import hypothesis  # noqa: E402, F401
 import jax  # noqa: E402
 import pytest  # noqa: E402
 
