@@ -20,8 +20,8 @@ class EulerMeanFlows(AbstractRegression):
 
     pair_loss = w(|u - sg[v_tgt - (t - r - delta)_+ (u(x_t, r, t) - u(x', r, t - delta)) / delta]|^2),
     x' = x_t - delta u(x_t, t, t): biased by O(delta). Rows whose gap is below delta are flow matching. At
-    delta = 0.05 the bias shows on checkerboard (budget of 20,000 steps, batch 64, 3 seeds: sliced W1 0.117, floor 0.021, vanilla
-    MeanFlow 0.058) and not on eight_gaussians (0.053, vanilla 0.073; results/methods).
+    delta = 0.05 the bias shows on checkerboard (budget of 20,000 steps, batch 64, 3 seeds: sliced W1 0.117, floor
+    0.021, vanilla MeanFlow 0.058) and not on eight_gaussians (0.053, vanilla 0.073; results/methods).
 
     Args:
         target: proxy in the place of the regression target; conditional by default.
