@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+from functools import partial
 
 import jax.numpy as jnp
 import pytest
@@ -10,7 +11,7 @@ import pytest
 import toylab as tl
 from toylab.budget import matmul_flops, network_evaluations, steps_within
 from toylab.cli import main
-from toylab.compare import BASELINE, budget_of, contestants, plan, tabulate
+from toylab.compare import BASELINE, budget_of, contestants, plan, steps_in_seconds, tabulate
 from toylab.sweep import SCORES
 
 TINY = tl.RunConfig(steps=40, batch_size=32, width=16, depth=2, embed_dim=8, log_every=20, eval_samples=64)
@@ -104,7 +105,8 @@ def test_the_table_follows_the_scores(tmp_path):
 
     # Halve the scores of the rule: its gain against vanilla must follow; drop a run: it must be missing.
     base = tl.RunConfig(steps=20, batch_size=32, width=16, depth=2, embed_dim=8, eval_samples=64)
-    planned = plan(base, contestants(rules=["constant"]), ["two_moons"], [0, 1], content["budget"])
+    steps_of = partial(steps_within, budget=content["budget"])
+    planned = plan(base, contestants(rules=["constant"]), ["two_moons"], [0, 1], steps_of)
     for name, cell in planned:
         path = out / cell.name / SCORES
         scores = json.loads(path.read_text())
@@ -122,6 +124,8 @@ def test_bad_input_is_one_line(capsys, tmp_path):
         (["--methods", "meanflw"], "choices"),
         (["--budget", "nan"], "budget"),
         (["--budget", "3"], "does not pay"),
+        (["--seconds", "inf"], "seconds"),
+        (["--seconds", "1", "--budget", "9"], "exclude"),
         (["--seeds", "a"], "whole number"),
         (["--dataset", "moons"], "choices"),
     ):
@@ -130,3 +134,14 @@ def test_bad_input_is_one_line(capsys, tmp_path):
         assert said in err
         assert err.count("\n") <= 2
         assert "Traceback" not in err
+
+
+def test_a_budget_in_seconds_buys_steps_by_their_time(monkeypatch):
+    monkeypatch.setattr(
+        "toylab.compare.step_seconds", lambda config: 0.01 if config.proxy == "ema" else 0.004
+    )
+    steps_of = partial(steps_in_seconds, seconds=0.2)
+    planned = plan(TINY, contestants(rules=["constant"]), ["two_moons"], [0], steps_of)
+    assert [(name, cell.config.steps) for name, cell in planned] == [(BASELINE, 50), ("rule constant", 20)]
+    with pytest.raises(ValueError, match="do not pay"):
+        steps_in_seconds(TINY, 0.001)

@@ -7,7 +7,7 @@ parted between machines, and every number in its table can be traced to a run fo
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from toylab import runs
-from toylab.budget import network_evaluations, steps_within
+from toylab.budget import network_evaluations
 from toylab.coefficients import coefficients
 from toylab.config import RunConfig
 from toylab.methods import AbstractTwoStageMethod, methods
@@ -87,9 +87,17 @@ def plan(
     entrants: Sequence[Contestant],
     datasets: Sequence[str],
     seeds: Sequence[int],
-    budget: float,
+    steps_of: Callable[[RunConfig], int],
 ) -> list[tuple[str, Cell]]:
-    """Name of the contestant and cell of every run; steps are what the budget pays for.
+    """Name of the contestant and cell of every run.
+
+    Args:
+        base: settings that all share.
+        entrants: as from `contestants`.
+        datasets: names.
+        seeds: of each contestant on each dataset.
+        steps_of: steps that the budget pays for: `toylab.budget.steps_within` for network evaluations,
+            `steps_in_seconds` for wall time.
 
     Raises:
         ValueError: a bad setting, or a budget that does not pay for a step.
@@ -98,11 +106,25 @@ def plan(
     for dataset in datasets:
         for entrant in entrants:
             config = without_unused_settings(base.replace(dataset=dataset, **entrant.settings))
-            config = config.replace(steps=steps_within(config, budget))
+            config = config.replace(steps=steps_of(config))
             for seed in seeds:
                 seeded = config.replace(seed=seed)
                 planned.append((entrant.name, Cell(cell_name(seeded), seeded)))
     return planned
+
+
+def steps_in_seconds(config: RunConfig, seconds: float) -> int:
+    """The steps that a lone lane does in ``seconds`` on this machine, compilation left out.
+
+    Raises:
+        ValueError: less than the time of one step.
+    """
+    each = step_seconds(config)
+    if seconds < each:
+        raise ValueError(
+            f"{seconds:g} s do not pay for a step of {config.method!r}, which takes {each:.2g} s"
+        )
+    return int(seconds / each)
 
 
 def step_seconds(config: RunConfig) -> float:

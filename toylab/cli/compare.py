@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -38,6 +39,8 @@ class Flags:
     """Of each method's published settings: none, its weighting, or all."""
     budget: float = 0.0
     """Network evaluations per run; 0 takes what vanilla MeanFlow spends on --steps."""
+    seconds: float = 0.0
+    """Budget in seconds of a lone lane in the place of network evaluations; steps then depend on the machine."""
     datasets: str = ""
     """Datasets, comma-separated; by default --dataset."""
     seeds: str = "0:5"
@@ -68,6 +71,10 @@ def parse(argv: Sequence[str]) -> Flags:
     check_number("score-keys", flags.score_keys, 1, 1_000)
     if not 0 <= flags.budget < float("inf"):
         raise ValueError(f"--budget must be a finite number of network evaluations, got {flags.budget}")
+    if not 0 <= flags.seconds < float("inf"):
+        raise ValueError(f"--seconds must be a finite number, got {flags.seconds}")
+    if flags.seconds and flags.budget:
+        raise ValueError("--budget and --seconds exclude each other")
     return flags
 
 
@@ -77,6 +84,7 @@ def run(flags: Flags) -> int:
 
     start_jax()
     from toylab import compare
+    from toylab.budget import steps_within
     from toylab.sweep import Scoring, run_sweep, shard
     from toylab.training import TrainingInterrupted
 
@@ -86,10 +94,15 @@ def run(flags: Flags) -> int:
     )
     datasets = _names(flags.datasets) or [base.dataset]
     budget = flags.budget or compare.budget_of(base)
-    planned = compare.plan(base, entrants, datasets, read_values(int, flags.seeds), budget)
+    if flags.seconds:
+        steps_of = partial(compare.steps_in_seconds, seconds=flags.seconds)
+    else:
+        steps_of = partial(steps_within, budget=budget)
+    planned = compare.plan(base, entrants, datasets, read_values(int, flags.seeds), steps_of)
     make_writable(flags.out)
     cells = shard([cell for _, cell in planned], *parse_shard(flags.shard))
-    note(f"{len(cells)} runs of {len(entrants)} contestants, {budget:.4g} network evaluations each")
+    paid = f"{flags.seconds:g} s" if flags.seconds else f"{budget:.4g} network evaluations"
+    note(f"{len(cells)} runs of {len(entrants)} contestants, {paid} each")
     seconds = {}
     try:
         with no_divergence_warning():
@@ -106,7 +119,12 @@ def run(flags: Flags) -> int:
         note(f"interrupted, state saved in {flags.out}; the same command continues")
         return INTERRUPTED
     table = compare.tabulate(planned, flags.out, seconds)
-    content = {"budget": budget, "protocol": flags.protocol, "table": table.to_dict("records")}
+    content = {
+        "budget": budget,
+        "budget_seconds": flags.seconds or None,
+        "protocol": flags.protocol,
+        "table": table.to_dict("records"),
+    }
     _write(table, content, flags.out)
     if flags.json:
         print_json(content)
