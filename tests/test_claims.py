@@ -10,7 +10,7 @@ from toylab import claims
 from toylab.claims.base import Effect
 from toylab.claims.figures import claim_figure
 from toylab.claims.files import write_ledger
-from toylab.claims.ledger import cells_of, content, planned_cells, row
+from toylab.claims.ledger import cells_of, content, deviations, planned_cells, row
 from toylab.claims.power import power, seeds_for_width, seeds_needed
 from toylab.claims.rules import (
     FAILS,
@@ -174,6 +174,15 @@ class Synthetic(claims.AbstractClaim):
 
     def protocol(self, budget):
         return "synthetic <b>"
+
+
+def test_a_shortened_protocol_is_named():
+    claim = claims.claims.create("fifty_four_paper")
+    for name, said in (("paper", []), ("quick", ["steps 10000 instead of 200000"])):
+        assert deviations(cells_of(claim, claims.budget(name))) == said
+    assert "method" not in " ".join(
+        deviations(cells_of(claims.claims.create("trace_weight"), claims.budget("quick")))
+    )
 
 
 def synthetic_row(identity, *effects):

@@ -9,11 +9,14 @@ from toylab.claims.base import AbstractClaim, claims
 from toylab.claims.budgets import Budget
 from toylab.claims.rules import RULE, UNMEASURED, claim_verdict, summary
 from toylab.claims.store import Store
+from toylab.presets import preset
 from toylab.provenance import environment
 from toylab.sweep import Cell, Scoring, cell_name, is_finished, run_sweep, shard
 
 RUNS = "runs"
 """Folder of the runs below that of a ledger."""
+TREATMENTS = frozenset({"method", "coefficient", "proxy", "target", "anchor_weight", "adaptive_power"})
+"""Settings of the protocol that claims are about."""
 Rows = list[dict[str, Any]]
 
 
@@ -115,6 +118,7 @@ def row(
         "floor": head.get("floor"),
         "verdict": claim_verdict(effects),
         "protocol": claim.protocol(chosen),
+        "deviations": deviations(cells),
         "seconds": 0.0,
         "reason": reason,
         "note": claim.note,
@@ -124,6 +128,17 @@ def row(
         "figure": f"figures/{name}.png" if effects else None,
         "command": f"toylab claims --budget {chosen.name} --only {name}",
     }
+
+
+def deviations(cells: Sequence[Cell]) -> list[str]:
+    """Where runs leave the paper's 2-D protocol, beyond what a claim is about; a verdict is one on those settings."""
+    published = {name: value for name, value in preset("paper_2d").items() if name not in TREATMENTS}
+    found = {}
+    for name, value in published.items():
+        used = sorted({str(getattr(cell.config, name)) for cell in cells} - {str(value)})
+        if used:
+            found[name] = f"{name} {', '.join(used)} instead of {value}"
+    return list(found.values())
 
 
 def content(chosen: Budget, rows: Rows) -> dict[str, Any]:

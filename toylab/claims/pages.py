@@ -8,6 +8,8 @@ from typing import Any
 from toylab.claims.rules import FAILS, HOLDS, PARTLY, UNMEASURED, UNRESOLVED
 
 COLOURS = {HOLDS: "yes", PARTLY: "part", FAILS: "no", UNRESOLVED: "open", UNMEASURED: "open"}
+MARK = " *"
+FOOTNOTE = "* Not the published settings: the verdict is on those named in the row, not on the paper's runs."
 
 
 def markdown(content: Mapping[str, Any]) -> str:
@@ -21,9 +23,9 @@ def markdown(content: Mapping[str, Any]) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in content["claims"]:
-        cells = [f"[{row['id']}](#{row['id']})", *headline(row), row["verdict"]]
+        cells = [f"[{row['id']}](#{row['id']})", *headline(row), verdict_text(row)]
         lines.append("| " + " | ".join(cells) + " |")
-    lines += ["", "How a verdict is reached: " + content["rule"], ""]
+    lines += ["", FOOTNOTE, "", "How a verdict is reached: " + content["rule"], ""]
     for row in content["claims"]:
         lines += _section(row)
     return "\n".join(lines).rstrip() + "\n"
@@ -32,6 +34,7 @@ def markdown(content: Mapping[str, Any]) -> str:
 def _section(row: Mapping[str, Any]) -> list[str]:
     lines = [f"## {row['id']}", "", f"{row['statement']} **{row['verdict'].capitalize()}.**", ""]
     lines += [f"- Source: {row['source']} ({row['citation']})", f"- Protocol: {row['protocol']}"]
+    lines += [f"- Not as published: {'; '.join(row['deviations'])}"] if row["deviations"] else []
     lines += [f"- Not measured: {row['reason']}"] if row["reason"] else []
     lines += [f"- Note: {row['note']}"] if row["note"] else []
     lines += [f"- `{row['command']}`, {row['num_runs']} runs, {row['seconds']:.0f} s", ""]
@@ -82,6 +85,11 @@ def headline(row: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def verdict_text(row: Mapping[str, Any]) -> str:
+    """The verdict, marked where the runs were not those of the published protocol."""
+    return row["verdict"] + (MARK if row["deviations"] else "")
+
+
 def claimed_text(effect: Mapping[str, Any]) -> str:
     """What is claimed of an effect."""
     if effect["kind"] == "within":
@@ -95,7 +103,7 @@ def page(content: Mapping[str, Any], figures: Mapping[str, bytes]) -> str:
         f'<tr><td><a href="#{row["id"]}">{row["id"]}</a></td>'
         f"<td class=text>{_safe(row['statement'])}</td>"
         + "".join(f"<td>{_safe(cell)}</td>" for cell in headline(row))
-        + f"<td>{_badge(row['verdict'])}</td></tr>"
+        + f"<td>{_badge(row['verdict'])}{MARK if row['deviations'] else ''}</td></tr>"
         for row in content["claims"]
     )
     head = ("claim", "statement", "claimed", "measured", "95% interval", "seeds", "n", "floor", "verdict")
@@ -107,6 +115,7 @@ def page(content: Mapping[str, Any], figures: Mapping[str, bytes]) -> str:
         f"<h1>Claims, budget {_safe(content['budget'])}</h1>"
         f"<p>{_safe(content['summary'])}. Made {_safe(content['date'])}, {_safe(_versions(content))}.</p>"
         f"<div class=scroll><table><thead><tr>{_cells('th', head)}</tr></thead><tbody>{rows}</tbody></table></div>"
+        f"<p>{FOOTNOTE}</p>"
         f"<details><summary>How a verdict is reached</summary><p>{_safe(content['rule'])}</p></details>"
         f"{sections}</main></body></html>\n"
     )
@@ -114,6 +123,7 @@ def page(content: Mapping[str, Any], figures: Mapping[str, bytes]) -> str:
 
 def _html_section(row: Mapping[str, Any], figure: bytes | None) -> str:
     facts = {"Source": f"{row['source']} ({row['citation']})", "Protocol": row["protocol"]}
+    facts |= {"Not as published": "; ".join(row["deviations"])} if row["deviations"] else {}
     facts |= {"Not measured": row["reason"]} if row["reason"] else {}
     facts |= {"Note": row["note"]} if row["note"] else {}
     parts = [

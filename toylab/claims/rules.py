@@ -23,15 +23,16 @@ MOST_LOST = 0.25
 NUM_BOOTSTRAP = 10_000
 
 RULE = (
-    "Each effect is a mean over seeds, paired by seed, with its 95% Student t interval [low, high]; c is the claimed "
-    "size (0 where only a sign is claimed). At least c: low > 0 and high >= c holds; low > 0 and high < c holds in "
-    "part; low <= 0 and high < c does not hold; low <= 0 and high >= c is not resolvable. Within a range: interval "
-    "inside holds; disjoint does not hold; otherwise not resolvable. Before that, not resolvable where there are fewer "
-    "than two pairs, where more than a quarter of them diverged, or where the claimed reduction (10% at least) does "
-    "not fit between the baseline's score and the floor. A claim of several effects: all hold, it holds; some hold at "
-    "least in part, in part; none does and one fails, it does not hold; else not resolvable. Seeds needed: the smallest "
-    "number at which the paired t test (5%) finds the claimed size with probability 80% at the measured spread; for a "
-    "range, at which the interval is as narrow as the range."
+    "Each effect is a mean over seeds, paired by seed, with its 95% Student t interval [low, high]; c is the "
+    "claimed size (0 where only a sign is claimed). At least c: low > 0 and high >= c holds; low > 0 and high < c"
+    " holds in part; low <= 0 and high < c does not hold; low <= 0 and high >= c is not resolvable. Within a "
+    "range: interval inside holds; disjoint does not hold; otherwise not resolvable. Before that, not resolvable "
+    "where there are fewer than two pairs, where more than a quarter of them diverged, or where the claimed "
+    "reduction (10% at least) does not fit between the baseline's score and the floor. A claim of several "
+    "effects: all hold, it holds; some hold at least in part, in part; none does and one fails, it does not hold;"
+    " else not resolvable. Seeds needed: the smallest number at which the paired t test (5%) finds the claimed "
+    "size with probability 80% at the measured spread; for a range, at which the interval is as narrow as the "
+    "range."
 )
 
 

@@ -91,11 +91,13 @@ def run(flags: Flags) -> int:
 
 def as_text(ledger: dict[str, Any]) -> str:
     """The ledger for a terminal: the first effect of each claim, and the verdict on all of them."""
-    from toylab.claims.pages import headline
+    from toylab.claims.pages import FOOTNOTE, headline, verdict_text
 
     header = ["claim", "verdict", "claimed", "measured", "95% interval", "seeds", "n", "floor", "effects"]
-    rows = [[row["id"], row["verdict"], *headline(row), str(len(row["effects"]))] for row in ledger["claims"]]
-    return text_table(header, rows, 2)
+    rows = [
+        [row["id"], verdict_text(row), *headline(row), str(len(row["effects"]))] for row in ledger["claims"]
+    ]
+    return f"{text_table(header, rows, 2)}\n\n{FOOTNOTE}"
 
 
 def _names(text: str) -> list[str]:
