@@ -33,7 +33,7 @@ def markdown(content: Mapping[str, Any]) -> str:
 
 def _section(row: Mapping[str, Any]) -> list[str]:
     lines = [f"## {row['id']}", "", f"{row['statement']} **{row['verdict'].capitalize()}.**", ""]
-    lines += [f"- Source: {row['source']} ({row['citation']})", f"- Protocol: {row['protocol']}"]
+    lines += [f"- Source: {_source(row)}", f"- Protocol: {row['protocol']}"]
     lines += [f"- Not as published: {'; '.join(row['deviations'])}"] if row["deviations"] else []
     lines += [f"- Not measured: {row['reason']}"] if row["reason"] else []
     lines += [f"- Note: {row['note']}"] if row["note"] else []
@@ -122,7 +122,7 @@ def page(content: Mapping[str, Any], figures: Mapping[str, bytes]) -> str:
 
 
 def _html_section(row: Mapping[str, Any], figure: bytes | None) -> str:
-    facts = {"Source": f"{row['source']} ({row['citation']})", "Protocol": row["protocol"]}
+    facts = {"Source": _source(row), "Protocol": row["protocol"]}
     facts |= {"Not as published": "; ".join(row["deviations"])} if row["deviations"] else {}
     facts |= {"Not measured": row["reason"]} if row["reason"] else {}
     facts |= {"Note": row["note"]} if row["note"] else {}
@@ -163,6 +163,10 @@ img{max-width:100%;height:auto;background:#fff;border-radius:6px;padding:.5rem;b
 
 def _badge(verdict: str) -> str:
     return f'<span class="badge {COLOURS[verdict]}">{_safe(verdict)}</span>'
+
+
+def _source(row: Mapping[str, Any]) -> str:
+    return f"{row['source']} ({row['citation']})" if row["citation"] else row["source"]
 
 
 def _cells(tag: str, texts) -> str:

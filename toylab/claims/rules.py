@@ -18,26 +18,28 @@ HOLDS, PARTLY, FAILS, UNRESOLVED, UNMEASURED = (
 )
 LEAST_ROOM = 0.1
 """Share of the baseline's score that must lie above the floor, where the claim names no larger effect."""
+LEAST_EFFECT = 0.01
+"""What counts as an effect where only the sign of a share is claimed."""
 MOST_LOST = 0.25
 """Share of the pairs that may be lost to divergence: more, and the rest are survivors."""
 NUM_BOOTSTRAP = 10_000
 
 RULE = (
     "Each effect is a mean over seeds, paired by seed, with its 95% Student t interval [low, high]; c is the "
-    "claimed size (0 where only a sign is claimed). At least c: low > 0 and high >= c holds; low > 0 and high < c"
-    " holds in part; low <= 0 and high < c does not hold; low <= 0 and high >= c is not resolvable. Within a "
-    "range: interval inside holds; disjoint does not hold; otherwise not resolvable. Before that, not resolvable "
-    "where there are fewer than two pairs, where more than a quarter of them diverged, or where the claimed "
-    "reduction (10% at least) does not fit between the baseline's score and the floor. A claim of several "
-    "effects: all hold, it holds; some hold at least in part, in part; none does and one fails, it does not hold;"
-    " else not resolvable. Seeds needed: the smallest number at which the paired t test (5%) finds the claimed "
-    "size with probability 80% at the measured spread; for a range, at which the interval is as narrow as the "
-    "range."
+    "claimed size (where only a sign is claimed: 1% of a share, 0 of other numbers). At least c: low > 0 and high"
+    " >= c holds; low > 0 and high < c holds in part; low <= 0 and high < c does not hold; low <= 0 and high >= c"
+    " is not resolvable. Within a range: interval inside holds; disjoint does not hold; otherwise not resolvable."
+    " Before that, not resolvable where there are fewer than two pairs, where more than a quarter of them "
+    "diverged, or where the claimed reduction (10% at least) does not fit between the baseline's score and the "
+    "floor. A claim of several effects: all hold, it holds; some hold at least in part, in part; none does and "
+    "one fails, it does not hold; else not resolvable. Seeds needed: the smallest number at which the paired t "
+    "test (5%) finds the claimed size with probability 80% at the measured spread; for a range, at which the "
+    "interval is as narrow as the range."
 )
 
 
 def effect_verdict(effect: Mapping[str, Any]) -> str:
-    """The verdict on one effect, from the keys values, kind, claimed, range, baseline, floor, reduces and lost."""
+    """The verdict on one effect, from values, kind, claimed, range, unit, baseline, floor, reduces and lost."""
     values = list(effect["values"].values())
     lost = int(effect.get("lost", 0))
     if len(values) < 2 or lost > MOST_LOST * (len(values) + lost) or _is_near_floor(effect):
@@ -48,7 +50,7 @@ def effect_verdict(effect: Mapping[str, Any]) -> str:
         if first <= low and high <= last:
             return HOLDS
         return FAILS if high < first or low > last else UNRESOLVED
-    claimed = effect["claimed"] or 0.0
+    claimed = effect["claimed"] or (LEAST_EFFECT if effect["unit"] == "share" else 0.0)
     if low > 0:
         return HOLDS if high >= claimed else PARTLY
     return FAILS if high < claimed else UNRESOLVED
@@ -93,7 +95,8 @@ def _is_near_floor(effect: Mapping[str, Any]) -> bool:
     baseline, floor = effect.get("baseline"), effect.get("floor")
     if baseline is None or floor is None:
         return False
-    claimed = (effect["claimed"] or 0.0) if effect.get("reduces", True) else 0.0
+    is_reduction = effect["kind"] == "at_least" and effect["unit"] == "share" and effect.get("reduces", True)
+    claimed = (effect["claimed"] or 0.0) if is_reduction else 0.0
     return baseline - floor < max(claimed, LEAST_ROOM) * baseline
 
 

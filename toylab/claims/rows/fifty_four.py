@@ -75,6 +75,7 @@ class FiftyFourSeparated(FiftyFour):
         "A reduction of 54% is real in the separated regime (two far modes, small batch, short budget)."
     )
     source = "not in the paper: the lab's reading of when its claim should hold (separation law)"
+    citation = ""
     position = 3
     budgets = ("smoke", "quick", "paper")
 

@@ -57,8 +57,8 @@ class Instability(AbstractClaim):
             }
             values = {seed: arms["beta=0"][seed] - arms["beta=1"][seed] for seed in budget.seeds}
             effects.append(
-                Effect(f"adaptive power {power:g}: share diverged at beta=0 minus beta=1", values, arms=arms,
-                       n=len(budget.rates))
+                Effect(f"adaptive power {power:g}: share diverged at beta=0 minus beta=1", values,
+                       unit="number", arms=arms, n=len(budget.rates))
             )  # fmt: skip
         return effects
 
