@@ -9,7 +9,7 @@ from toylab.claims.rules import FAILS, HOLDS, PARTLY, UNMEASURED, UNRESOLVED
 
 COLOURS = {HOLDS: "yes", PARTLY: "part", FAILS: "no", UNRESOLVED: "open", UNMEASURED: "open"}
 MARK = " *"
-FOOTNOTE = "* Not the published settings: the verdict is on those named in the row, not on the paper's runs."
+FOOTNOTE = "The numbers are those of a claim's first effect. * Not the published settings: the verdict is on those named in the row, not on the paper's runs."
 
 
 def markdown(content: Mapping[str, Any]) -> str:
@@ -17,13 +17,13 @@ def markdown(content: Mapping[str, Any]) -> str:
     lines = [
         f"# Claims, budget {content['budget']}",
         "",
-        f"{content['summary']}. Made {content['date']}, {_versions(content)}.",
+        f"{content['summary'].capitalize()}. Made {content['date']}, {_versions(content)}.",
         "",
-        "| claim | claimed | measured | 95% interval | seeds | n | floor | verdict |",
-        "|---|---|---|---|---|---|---|---|",
+        "| claim | verdict | effects that hold | claimed | measured | 95% interval | seeds | n | floor |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in content["claims"]:
-        cells = [f"[{row['id']}](#{row['id']})", *headline(row), verdict_text(row)]
+        cells = [f"[{row['id']}](#{row['id']})", verdict_text(row), num_held(row), *headline(row)]
         lines.append("| " + " | ".join(cells) + " |")
     lines += ["", FOOTNOTE, "", "How a verdict is reached: " + content["rule"], ""]
     for row in content["claims"]:
@@ -85,6 +85,13 @@ def headline(row: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def num_held(row: Mapping[str, Any]) -> str:
+    """How many of a claim's effects hold; the numbers beside it are those of the first."""
+    if not row["effects"]:
+        return "-"
+    return f"{sum(effect['verdict'] == HOLDS for effect in row['effects'])} of {len(row['effects'])}"
+
+
 def verdict_text(row: Mapping[str, Any]) -> str:
     """The verdict, marked where the runs were not those of the published protocol."""
     return row["verdict"] + (MARK if row["deviations"] else "")
@@ -102,18 +109,29 @@ def page(content: Mapping[str, Any], figures: Mapping[str, bytes]) -> str:
     rows = "".join(
         f'<tr><td><a href="#{row["id"]}">{row["id"]}</a></td>'
         f"<td class=text>{_safe(row['statement'])}</td>"
-        + "".join(f"<td>{_safe(cell)}</td>" for cell in headline(row))
-        + f"<td>{_badge(row['verdict'])}{MARK if row['deviations'] else ''}</td></tr>"
+        f"<td>{_badge(row['verdict'])}{MARK if row['deviations'] else ''}</td>"
+        f"{_cells('td', [num_held(row), *headline(row)])}</tr>"
         for row in content["claims"]
     )
-    head = ("claim", "statement", "claimed", "measured", "95% interval", "seeds", "n", "floor", "verdict")
+    head = (
+        "claim",
+        "statement",
+        "verdict",
+        "hold",
+        "claimed",
+        "measured",
+        "95% interval",
+        "seeds",
+        "n",
+        "floor",
+    )
     sections = "".join(_html_section(row, figures.get(row["id"])) for row in content["claims"])
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>Claims, budget {_safe(content['budget'])}</title><style>{STYLE}</style></head><body><main>"
         f"<h1>Claims, budget {_safe(content['budget'])}</h1>"
-        f"<p>{_safe(content['summary'])}. Made {_safe(content['date'])}, {_safe(_versions(content))}.</p>"
+        f"<p>{_safe(content['summary'].capitalize())}. Made {_safe(content['date'])}, {_safe(_versions(content))}.</p>"
         f"<div class=scroll><table><thead><tr>{_cells('th', head)}</tr></thead><tbody>{rows}</tbody></table></div>"
         f"<p>{FOOTNOTE}</p>"
         f"<details><summary>How a verdict is reached</summary><p>{_safe(content['rule'])}</p></details>"

@@ -91,12 +91,10 @@ def run(flags: Flags) -> int:
 
 def as_text(ledger: dict[str, Any]) -> str:
     """The ledger for a terminal: the first effect of each claim, and the verdict on all of them."""
-    from toylab.claims.pages import FOOTNOTE, headline, verdict_text
+    from toylab.claims.pages import FOOTNOTE, headline, num_held, verdict_text
 
-    header = ["claim", "verdict", "claimed", "measured", "95% interval", "seeds", "n", "floor", "effects"]
-    rows = [
-        [row["id"], verdict_text(row), *headline(row), str(len(row["effects"]))] for row in ledger["claims"]
-    ]
+    header = ["claim", "verdict", "hold", "claimed", "measured", "95% interval", "seeds", "n", "floor"]
+    rows = [[row["id"], verdict_text(row), num_held(row), *headline(row)] for row in ledger["claims"]]
     return f"{text_table(header, rows, 2)}\n\n{FOOTNOTE}"
 
 
