@@ -1,6 +1,7 @@
 """The ledger of claims: verdicts flip with the evidence, power agrees with simulation, the files say what they must."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -150,6 +151,12 @@ def test_every_claim_plans_runs_or_says_why_not(name, tmp_path):
         assert made["verdict"] == UNMEASURED
         assert made["reason"]
         assert set(KEYS) <= set(made)
+
+
+def test_every_source_is_in_the_bibliography():
+    keys = re.findall(r"@\w+\{([^,]+),", (Path(__file__).parents[1] / "references.bib").read_text())
+    for name in claims.claims.names():
+        assert claims.claims.create(name).citation in {*keys, ""}
 
 
 def test_the_paper_budget_is_the_full_protocol():

@@ -9,7 +9,10 @@ from toylab.claims.rules import FAILS, HOLDS, PARTLY, UNMEASURED, UNRESOLVED
 
 COLOURS = {HOLDS: "yes", PARTLY: "part", FAILS: "no", UNRESOLVED: "open", UNMEASURED: "open"}
 MARK = " *"
-FOOTNOTE = "The numbers are those of a claim's first effect. * Not the published settings: the verdict is on those named in the row, not on the paper's runs."
+FOOTNOTE = (
+    "The numbers are those of a claim's first effect. "
+    "* Not the published settings: the verdict is on those named in the row, not on the paper's runs."
+)
 
 
 def markdown(content: Mapping[str, Any]) -> str:
