@@ -72,7 +72,7 @@ class VarianceVsQuality(AbstractClaim):
         """How."""
         return _grid_protocol(budget) + (
             f"; exact minimiser of f(beta) on {budget.points:,} pairs of the run at beta = 1, "
-            "minus the grid's minimum of sliced W1, per seed"
+            "clipped to the grid, minus the grid's minimum of sliced W1, per seed"
         )
 
     def configs(self, budget: Budget):
@@ -85,9 +85,12 @@ class VarianceVsQuality(AbstractClaim):
         for name in budget.grid_sets:
             base = _grid_base(budget, name)
             quality, _, scored, lost = best_beta(store, base, budget.betas, budget.seeds)
-            variance = {
+            optima = {
                 seed: store.optimum(base.replace(beta=1.0, seed=seed)).exact.minimiser for seed in quality
             }
+            # Samples cannot prefer what the grid does not have: nor may the variance.
+            first, last = min(budget.betas), max(budget.betas)
+            variance = {seed: min(max(value, first), last) for seed, value in optima.items()}
             values = {seed: variance[seed] - quality[seed] for seed in quality}
             arms = {"variance": variance, "samples": quality}
             effects.append(
