@@ -56,7 +56,6 @@ def run(flags: Flags) -> int:
     from toylab import claims
     from toylab.claims.files import write_json, write_ledger
     from toylab.claims.ledger import RUNS, content
-    from toylab.training import TrainingInterrupted
 
     chosen = claims.budget(flags.budget)
     entries = claims.chosen_claims(chosen, _names(flags.only))
@@ -76,7 +75,7 @@ def run(flags: Flags) -> int:
                 on_row=lambda rows: write_json(plain(content(chosen, rows)), out),
                 note=note,
             )
-    except TrainingInterrupted:
+    except KeyboardInterrupt:  # while training, after saving, or between two claims
         note(f"interrupted, state saved in {out}; the same command with --resume continues")
         return INTERRUPTED
     ledger = plain(ledger)
