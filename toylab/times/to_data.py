@@ -9,7 +9,7 @@ from toylab.times.base import AbstractTimeSampler, Times, time_samplers
 from toylab.types import PRNGKey
 
 
-@time_samplers.register("to_data", citation="wang2025transition")
+@time_samplers.register("to_data", citation="wang2025tim")
 class ToData(AbstractTimeSampler):
     """Two sorted uniform times; with probability ``share`` the earlier one is moved to r = 1e-4.
 

@@ -1,0 +1,296 @@
+"""The ledger of claims: verdicts flip with the evidence, power agrees with simulation, the files say what they must."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from toylab import claims
+from toylab.claims.base import Effect
+from toylab.claims.figures import claim_figure
+from toylab.claims.files import write_ledger
+from toylab.claims.ledger import cells_of, content, deviations, planned_cells, row
+from toylab.claims.power import power, seeds_for_width, seeds_needed
+from toylab.claims.rules import (
+    FAILS,
+    HOLDS,
+    PARTLY,
+    UNMEASURED,
+    UNRESOLVED,
+    claim_verdict,
+    effect_verdict,
+    summary,
+)
+from toylab.claims.store import Store
+from toylab.cli import main
+from toylab.cli.output import plain
+from toylab.plots import png_bytes
+
+KEYS = ("id", "statement", "source", "claimed", "measured", "interval", "n", "seeds", "floor", "verdict", "protocol",
+        "seconds")  # fmt: skip
+"""Of a claim in claims.json, as others read it."""
+
+
+def effect(mean, spread=0.02, seeds=8, **settings):
+    """Synthetic evidence with exactly this mean and standard deviation."""
+    noise = np.random.default_rng(0).standard_normal(seeds)
+    noise = (noise - noise.mean()) / noise.std(ddof=1)
+    values = {seed: float(mean + spread * z) for seed, z in enumerate(noise)}
+    return Effect("synthetic", **{"values": values, **settings}).to_json()
+
+
+SCORES = {"baseline": 0.1, "floor": 0.01}
+
+
+@pytest.mark.parametrize(
+    ("evidence", "verdict"),
+    [
+        (effect(0.54, claimed=0.54, **SCORES), HOLDS),
+        (effect(0.70, claimed=0.54, **SCORES), HOLDS),
+        (effect(0.25, claimed=0.54, **SCORES), PARTLY),
+        (effect(0.00, claimed=0.54, **SCORES), FAILS),
+        (effect(-0.3, claimed=0.54, **SCORES), FAILS),
+        (effect(0.30, spread=0.9, claimed=0.54, **SCORES), UNRESOLVED),
+        (effect(0.54, seeds=2, spread=1), UNRESOLVED),
+        (effect(0.54, claimed=0.54, baseline=0.1, floor=0.05), UNRESOLVED),
+        (effect(0.54, claimed=0.54, lost=3, **SCORES), UNRESOLVED),
+        (effect(0.54, claimed=0.54, lost=2, **SCORES), HOLDS),
+        (effect(0.2), HOLDS),
+        (effect(0.0), UNRESOLVED),
+        (effect(-0.2), FAILS),
+        (effect(0.005, spread=1e-4), PARTLY),
+        (effect(0.0, spread=1e-4), FAILS),
+        (effect(0.0, spread=1e-4, unit="number"), UNRESOLVED),
+        (effect(0.0, spread=0, unit="number"), UNRESOLVED),
+        (effect(0.4, kind="within", range=(0.3, 0.5), claimed=0.4, unit="number", baseline=1, floor=0.7), HOLDS),
+        (effect(0.4, kind="within", range=(0.3, 0.5), unit="number", baseline=0.1, floor=0.095), UNRESOLVED),
+        (effect(0.0, kind="within", range=(-0.05, 0.05)), HOLDS),
+        (effect(0.2, kind="within", range=(-0.05, 0.05)), FAILS),
+        (effect(-0.2, kind="within", range=(-0.05, 0.05)), FAILS),
+        (effect(0.05, kind="within", range=(-0.05, 0.05)), UNRESOLVED),
+        (effect(0.09, claimed=0.09, reduces=False, baseline=0.03, floor=0.02), HOLDS),
+        (effect(0.09, claimed=0.09, reduces=False, baseline=0.03, floor=0.029), UNRESOLVED),
+    ],
+)  # fmt: skip
+def test_the_verdict_flips_with_the_evidence(evidence, verdict):
+    evidence = json.loads(json.dumps(evidence))
+    assert effect_verdict(evidence) == verdict
+    assert claim_verdict([evidence]) == verdict
+
+
+def test_a_single_seed_resolves_nothing():
+    assert effect_verdict(Effect("one", {0: 0.9}).to_json()) == UNRESOLVED
+    assert effect_verdict(Effect("none", {}).to_json()) == UNRESOLVED
+
+
+def test_a_claim_of_several_effects():
+    holds, part, fails, open_ = effect(0.5), effect(0.2, claimed=0.5), effect(-0.5), effect(0.0)
+    assert claim_verdict([holds, holds]) == HOLDS
+    assert claim_verdict([holds, fails]) == PARTLY
+    assert claim_verdict([part, open_]) == PARTLY
+    assert claim_verdict([fails, open_]) == FAILS
+    assert claim_verdict([open_, open_]) == UNRESOLVED
+    assert claim_verdict([]) == UNMEASURED
+
+
+def test_an_effect_refuses_what_no_rule_can_read():
+    with pytest.raises(ValueError, match="not finite"):
+        Effect("bad", {0: float("nan")})
+    with pytest.raises(ValueError, match="range"):
+        Effect("bad", {0: 1.0}, kind="within")
+
+
+def test_intervals_of_a_summary():
+    found = summary(effect(0.5, spread=0.1, seeds=8, claimed=0.54))
+    half = 2.364624 * 0.1 / 8**0.5  # t of 7 degrees of freedom
+    np.testing.assert_allclose(found["interval"], [0.5 - half, 0.5 + half], rtol=1e-5)
+    assert found["interval"][0] < found["bootstrap"][0] < 0.5 < found["bootstrap"][1] < found["interval"][1]
+    assert found["spread"] == pytest.approx(0.1)
+    assert found["seeds_needed"] == seeds_needed(0.54, 0.1)
+
+
+@pytest.mark.parametrize(("size", "n"), [(0.5, 8), (1.0, 8), (2.0, 3), (-1.0, 12), (0.0, 5)])
+def test_power_against_simulation(size, n):
+    draws = size + np.random.default_rng(1).standard_normal((100_000, n))
+    t = draws.mean(axis=1) / (draws.std(axis=1, ddof=1) / n**0.5)
+    from scipy import stats
+
+    rejected = np.mean(np.abs(t) > stats.t.ppf(0.975, n - 1))
+    stderr = max((rejected * (1 - rejected) / len(t)) ** 0.5, 1e-4)
+    assert abs(power(size, 1.0, n) - rejected) < 5 * stderr
+
+
+@pytest.mark.parametrize(("size", "spread"), [(0.54, 0.3), (0.13, 0.2), (0.54, 0.01), (0.05, 1.0)])
+def test_seeds_needed_is_the_smallest_number_with_the_power(size, spread):
+    n = seeds_needed(size, spread)
+    assert power(size, spread, n) >= 0.8
+    assert n == 2 or power(size, spread, n - 1) < 0.8
+
+
+def test_seeds_needed_without_an_answer():
+    assert seeds_needed(0.0, 1.0) is None
+    assert seeds_needed(1e-6, 1.0) is None
+    assert seeds_for_width(0.0, 1.0) is None
+    assert seeds_for_width(1.0, 0.1) == 2 or seeds_for_width(1.0, 0.1) == 3
+
+
+def test_bad_power_is_refused():
+    with pytest.raises(ValueError, match="spread"):
+        power(1.0, 0.0, 5)
+
+
+@pytest.mark.parametrize("name", sorted(claims.BUDGETS))
+def test_every_claim_plans_runs_or_says_why_not(name, tmp_path):
+    chosen = claims.budget(name)
+    for identity, claim in claims.chosen_claims(chosen).items():
+        cells = cells_of(claim, chosen)
+        assert bool(cells) != bool(claim.unmeasured), identity
+        made = row(identity, claim, chosen, Store(tmp_path, 100), cells)  # nothing is trained
+        assert made["verdict"] == UNMEASURED
+        assert made["reason"]
+        assert set(KEYS) <= set(made)
+
+
+def test_every_source_is_in_the_bibliography():
+    keys = re.findall(r"@\w+\{([^,]+),", (Path(__file__).parents[1] / "references.bib").read_text())
+    for name in claims.claims.names():
+        assert claims.claims.create(name).citation in {*keys, ""}
+
+
+def test_the_paper_budget_is_the_full_protocol():
+    chosen = claims.budget("paper")
+    cells = planned_cells(claims.chosen_claims(chosen, ["best_beta"]), chosen)
+    assert len(cells) == 6 * 11 * 8
+    assert {cell.config.steps for cell in cells} == {200_000}
+    assert {cell.config.max_gap for cell in cells} == {0.5}
+    two = planned_cells(
+        claims.chosen_claims(chosen, ["best_beta", "variance_vs_quality", "table_2d"]), chosen
+    )
+    assert len(two) == len(cells)  # the same runs
+
+
+class Synthetic(claims.AbstractClaim):
+    """A claim with made-up effects."""
+
+    statement, source, note = "something is larger", "nowhere", "a note"
+
+    def __init__(self, effects):
+        self.effects = effects
+
+    def configs(self, budget):
+        return []
+
+    def measure(self, store, budget):
+        return self.effects
+
+    def protocol(self, budget):
+        return "synthetic <b>"
+
+
+def test_a_shortened_protocol_is_named():
+    claim = claims.claims.create("fifty_four_paper")
+    for name, said in (("paper", []), ("quick", ["steps 10000 instead of 200000"])):
+        assert deviations(cells_of(claim, claims.budget(name))) == said
+    assert "method" not in " ".join(
+        deviations(cells_of(claims.claims.create("trace_weight"), claims.budget("quick")))
+    )
+
+
+def synthetic_row(identity, *effects):
+    return row(identity, Synthetic(effects), claims.budget("smoke"), Store(Path("nowhere"), 1), [])
+
+
+def test_the_files_say_what_the_json_says(tmp_path):
+    arms = {"beta=1": {0: 0.04, 1: 0.05, 2: 0.045}, "beta=0": {0: 0.1, 1: 0.11, 2: 0.1}}
+    good = Effect(
+        "gain", {0: 0.6, 1: 0.55, 2: 0.55}, claimed=0.54, arms=arms, baseline=0.1, floor=0.01, n=4096
+    )
+    sign = Effect("kappa", {0: -0.9, 1: -0.95}, unit="number", n=100)
+    rows = [synthetic_row("fifty_four_separated", good), synthetic_row("kappa_sign", sign)]
+    rows.append(
+        row(
+            "dgmm_redrawn",
+            claims.claims.create("dgmm_redrawn"),
+            claims.budget("quick"),
+            Store(tmp_path, 1),
+            [],
+        )
+    )
+    written = write_ledger(plain(content(claims.budget("smoke"), rows)), tmp_path)
+    assert all((tmp_path / name).is_file() for name in written)
+    ledger = json.loads((tmp_path / "claims.json").read_text())
+    assert set(ledger) >= {"budget", "versions", "claims", "rule"}
+    for entry in ledger["claims"]:
+        assert set(KEYS) <= set(entry)
+        assert entry["verdict"] == claim_verdict(entry["effects"])  # follows from the file alone
+    first = ledger["claims"][0]
+    assert first["verdict"] == HOLDS
+    assert first["seeds"] == [0, 1, 2]
+    assert first["interval"][0] < first["measured"] < first["interval"][1]
+    assert [entry["verdict"] for entry in ledger["claims"][1:]] == [FAILS, UNMEASURED]
+    text, page = (tmp_path / "claims.md").read_text(), (tmp_path / "claims.html").read_text()
+    for entry in ledger["claims"]:
+        assert entry["id"] in text
+        assert entry["id"] in page
+    assert page.count("data:image/png;base64,") == 2
+    assert "http" not in page  # needs nothing from outside
+    assert "synthetic &lt;b&gt;" in page
+    assert "prefers-color-scheme" in page
+
+
+def test_a_figure_shows_every_effect():
+    row_ = synthetic_row(
+        "best_beta", *(Effect(f"e{i}", {0: 0.8, 1: 1.0}, "within", range=(0.75, 1.05)) for i in range(3))
+    )
+    figure = claim_figure(row_)
+    assert len(figure.axes[0].get_yticks()) == 3
+    assert png_bytes(figure).startswith(b"\x89PNG")
+    with pytest.raises(ValueError, match="not measured"):
+        claim_figure({"id": "x", "effects": []})
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--only", "nonsense"], "unknown claim 'nonsense'"),
+        (["--budget", "smoke", "--only", "dgmm_flat"], "does not measure 'dgmm_flat'"),
+        (["--budget", "huge"], "huge"),
+        (["--shard", "2/2"], "--shard"),
+        (["--shard", "x"], "--shard"),
+    ],
+)
+def test_bad_words_end_with_one_line(words, said, tmp_path, capsys):
+    assert main(["claims", "--out", str(tmp_path / "out"), *words]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert len(captured.err.strip().splitlines()) == 1
+    assert said in captured.err
+
+
+def test_a_folder_with_runs_is_continued_only_when_asked(tmp_path, capsys):
+    (tmp_path / "runs" / "something").mkdir(parents=True)
+    assert main(["claims", "--out", str(tmp_path)]) == 2
+    assert "--resume" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_smoke_rows_of_the_separated_regime(tmp_path, capsys):
+    words = ["claims", "--out", str(tmp_path), "--only", "fifty_four_separated,gradient_variance,kappa_sign"]
+    assert main([*words, "--shard", "0/2"]) == 0
+    assert {entry["verdict"] for entry in json.loads((tmp_path / "claims.json").read_text())["claims"]} == {
+        UNMEASURED
+    }
+    capsys.readouterr()
+    assert main([*words, "--resume", "--json"]) == 0
+    ledger = json.loads(capsys.readouterr().out)
+    assert ledger == json.loads((tmp_path / "claims.json").read_text())
+    by_id = {entry["id"]: entry for entry in ledger["claims"]}
+    assert list(by_id) == ["fifty_four_separated", "gradient_variance", "kappa_sign"]
+    assert by_id["fifty_four_separated"]["verdict"] in (HOLDS, PARTLY)
+    assert by_id["fifty_four_separated"]["interval"][0] > 0
+    assert by_id["kappa_sign"]["verdict"] == FAILS
+    for entry in ledger["claims"]:
+        assert len(entry["seeds"]) == 5
+        assert (tmp_path / entry["figure"]).is_file()
