@@ -22,6 +22,7 @@ import hypothesis  # noqa: E402, F401
 import jax  # noqa: E402
 import pytest  # noqa: E402
 
+from toylab import parallel  # noqa: E402
 from toylab.parallel import enable_compilation_cache  # noqa: E402
 
 
@@ -40,3 +41,10 @@ def x64():
     """float64 for the length of a test."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture
+def keep_programs(monkeypatch):
+    """For tests that count compilations: a long session may be about to forget its programs."""
+    parallel.make_room()
+    monkeypatch.setattr(parallel, "MAP_SHARE", 1.0)

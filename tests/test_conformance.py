@@ -161,6 +161,7 @@ def moved_options(name: str) -> dict:
     return {key: 0.9 * value if value else 0.1 for key, value in numbers.items()}
 
 
+@pytest.mark.usefixtures("keep_programs")
 @pytest.mark.parametrize("name", NAMES)
 def test_a_method_trains_and_its_numbers_share_one_program(name, caplog):
     config = TINY.replace(method=name)

@@ -111,6 +111,7 @@ def test_each_stage_has_its_loss(name):
         assert float(trained(state)) == pytest.approx(losses[second], rel=1e-5)
 
 
+@pytest.mark.usefixtures("keep_programs")
 @pytest.mark.parametrize("name", ["re_meanflow", "decoupled_meanflow"])
 def test_stages_survive_stretches_saving_and_lanes(name, tmp_path, caplog):
     config = config_of(name)

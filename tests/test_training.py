@@ -81,6 +81,7 @@ def test_batched_lanes_agree_with_separate_lanes(monkeypatch, num_lanes):
     np.testing.assert_allclose(separate.gradient_variance(), batched.gradient_variance(), rtol=1e-2)
 
 
+@pytest.mark.usefixtures("keep_programs")
 def test_beta_learning_rate_and_seed_share_one_program(caplog):
     trainer = Trainer([TINY])
     trainer.advance(5)
@@ -382,10 +383,9 @@ def test_cosine_schedule_and_clipping():
     assert float(np.linalg.norm(after.params - state.params)) == pytest.approx(0.1, rel=1e-3)
 
 
-@pytest.mark.parametrize("method", ["flow_matching", "meanflow"])  # the others: test_conformance.py
 @pytest.mark.parametrize("coefficient", tl.available("coefficients"))
-def test_every_rule_trains(method, coefficient):
-    run = tl.train(TINY.replace(method=method, coefficient=coefficient, steps=20), progress=False)
+def test_every_rule_trains(coefficient):
+    run = tl.train(TINY.replace(coefficient=coefficient, steps=20), progress=False)
     assert run.status == "done"
     assert np.all(np.isfinite(run.history["loss"]))
     assert run.sample(16).shape == (16, 2)
