@@ -22,10 +22,10 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from toylab.cache import cache_folder
 from toylab.types import AnyArray, Flag
 
-Tree = Any
-
 MAP_SHARE = 0.5
 """Share of a process's memory maps that may be in use when new lanes are made."""
+
+Tree = Any
 """A pytree of arrays; floats become float32 where lanes are put."""
 
 Device = Any
