@@ -2,7 +2,7 @@
 
     python scripts/make_reading_assets.py
 
-Writes into toylab/ui/assets: references.bib, claims_quick.json, compare_methods.json, compare_rules.json (copies, since
+Writes into toylab/ui/assets: references.bib, claims_quick.json, compare_*.json and separation_law.json (copies, since
 neither results/ nor references.bib is in the wheel) and costs.json (network evaluations of every contestant). A test
 compares all of them with what they are made of. The numbers on the cards are made by scripts/measure_cards.py.
 """
@@ -20,6 +20,7 @@ COPIES = {
     "claims_quick.json": "results/claims_quick/claims.json",
     "compare_methods.json": "results/methods/compare.json",
     "compare_rules.json": "results/rules/compare.json",
+    "separation_law.json": "results/separation_law/separation_law.json",
 }
 
 

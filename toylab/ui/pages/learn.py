@@ -8,7 +8,6 @@ from toylab.ui.reading.bibtex import references
 from toylab.ui.reading.cards import CARDS, Card, Evidence, evidence
 from toylab.ui.reading.library import as_markdown
 from toylab.ui.theme import palette
-from toylab.ui.thumbnails import picture
 
 TITLE = "Learn"
 ORDER = 70
@@ -24,7 +23,7 @@ STYLE = """
 .st-key-text_glossary td, .st-key-text_glossary th { padding: 0.3rem 0.7rem; vertical-align: baseline; }
 .st-key-text_glossary [data-testid="stMarkdownContainer"] { overflow-x: auto; }
 """
-COLUMNS = 3
+COLUMNS = 4
 
 
 def render() -> None:
@@ -80,3 +79,87 @@ def measured_line(found: Evidence) -> str:
 def _range(scores: list[float]) -> str:
     mean = sum(scores) / len(scores)
     return f"{words.short(mean)} ({words.short(min(scores))} to {words.short(max(scores))})"
+
+
+def _five_minutes() -> None:
+    with st.container(key="text_minutes"):
+        st.markdown(MINUTES)
+        table, law = separation.gains(), separation.measured()["settings"]
+        st.markdown("**What β = 1 gains over β = 0 between two modes, by their distance**")
+        separation.draw(palette())
+        st.caption(
+            f"Sliced W1 of one-step samples; 95% intervals over {len(law['seeds'])} seeds; modes of standard deviation "
+            f"{separation.STD:g}, batch {law['batch_size']}, {law['steps']:,} steps, n = {law['num_samples']:,}, "
+            f"floors {table['floor'].min():.3f} to {table['floor'].max():.3f}. "
+            "`python scripts/make_separation_law.py` measures it again."
+        )
+        st.markdown(WHEN)
+
+
+MINUTES = """
+1. On *Cards* load **β decides** and press **Start**. The orange net is MeanFlow, the blue one uses the proxy.
+2. Watch the middle curve, the gradient variance, then the points between the modes.
+3. Load **β makes no difference**. The gradient variance still differs, the samples do not.
+4. Move β while a run trains: every curve marks where you did.
+"""
+
+WHEN = """
+**It matters** where noise in the tangent is multiplied: modes far apart, a small batch, a short budget.
+
+**It does not** where data hang together (two moons), or where a large batch has averaged the noise away.
+
+**It harms** where modes nearly touch: at distance 2 above, the error of the proxy costs more than the noise.
+
+**More than β** helps a better proxy, in the target too: the posterior mean over a batch lowers sliced W1 by 35% (two
+spirals) to 71% (eight Gaussians) on six sets at equal cost (5 seeds, n = 131,072; results/six_datasets).
+
+**One run is one seed.** Change the seed before you believe a difference; *Claims* says how many it takes.
+"""
+
+
+def _scope() -> None:
+    with st.container(key="text_scope"):
+        st.markdown(SCOPE)
+
+
+SCOPE = """
+This is a toy on purpose: two dimensions, a net of three layers, a CPU, seconds per run. In exchange the true velocity,
+its noise and its Jacobian are known exactly, and every number can have seeds, an interval and a floor.
+
+**What carries over**
+- The identities: how the loss splits into residual, noise and the proxy's error, and what β does to each.
+- The mechanism: noise of the tangent is multiplied by the Jacobi factor, which is minus the flow map's Jacobian.
+- The objectives themselves: each file is the loss of one example in any dimension, tested against its formula.
+
+**What does not**
+- Sizes of effects, the best β, and any ranking of methods: they change with data, batch and budget even here.
+- The exact velocity, and a posterior mean over a batch: near exact in two dimensions, useless in many.
+- Anything about image quality. Least gradient noise and best samples are at different β even in two dimensions.
+
+**Where we read the paper with care** ([Lu and Wang 2026](https://arxiv.org/abs/2605.09235))
+- Three seeds; on swiss roll the spread at β = 0 is 0.058 on a mean of 0.098, and the floor of 0.02 is not printed.
+- The abstract of its second version no longer claims the 54%.
+- The public 2-D scripts train gaps up to 0.5 and sample with a gap of 1.
+- Its formula for the best β takes J = κI with κ > 0; measured, κ is −1.27 and −1.09 (*Claims*, kappa sign).
+- Its image run at β = 1 also changed the weight and added an anchor, so β alone does not explain it.
+"""
+
+
+def _glossary() -> None:
+    with st.container(key="text_glossary"):
+        st.markdown(glossary.as_table())
+
+
+def _sources() -> None:
+    with st.container(key="text_sources"):
+        ordered = sorted(references().values(), key=lambda item: (item.year, item.short), reverse=True)
+        st.markdown("\n".join(f"- {_entry(item)}" for item in ordered))
+        st.caption("From references.bib; *Methods* says which one each method cites.")
+
+
+def _entry(item) -> str:
+    authors = ", ".join(item.authors).replace("others", "and others")
+    title = as_markdown(item.title)
+    linked = f"[{title}]({item.link})" if item.link else f"*{title}*"
+    where = f"arXiv:{item.arxiv}" if item.arxiv else item.venue
+    return f"{as_markdown(authors) + '. ' if authors else ''}{linked}. {as_markdown(where)}, {item.year}."

@@ -16,11 +16,13 @@ ORDER = 50
 STYLE = (
     lists.STYLE
     + """
-[class*="st-key-family_"] [role="radiogroup"] > div { display: flex; align-items: center; }
+[class*="st-key-family_"] [role="radiogroup"] > div {
+  display: flex; flex-direction: row; align-items: center;
+}
 [class*="st-key-family_"] label { flex: 0 0 12.6rem; }
 [class*="st-key-family_"] [data-testid="stRadioCaption"] { flex: 1; }
 [class*="st-key-family_"] [data-testid="stCaptionContainer"] p {
-  display: grid; grid-template-columns: 4rem 1fr 3rem 4.2rem; font-variant-numeric: tabular-nums;
+  display: grid; grid-template-columns: 3.4rem 1fr 3.2rem 4.2rem; font-variant-numeric: tabular-nums;
   align-items: baseline;
 }
 .st-key-family_proxies [data-testid="stCaptionContainer"] p,
@@ -183,10 +185,9 @@ def _measured(item: Member) -> None:
 
 
 def _cells(row: results.Measured) -> list[str]:
-    gain = (
-        "–"
-        if row.gain is None
-        else f"{100 * row.gain:+.0f}% ({100 * row.gain_low:+.0f} to {100 * row.gain_high:+.0f})"
-    )
     interval = f"{row.low:.3f} to {row.high:.3f}"
+    gain = "–"
+    if row.gain is not None:
+        mean, low, high = (f"{100 * share:+.0f}" for share in (row.gain, row.gain_low, row.gain_high))
+        gain = f"{mean}% ({low} to {high})".replace("-", "−")
     return [f"{row.score:.3f}", interval, f"{row.vanilla:.3f}", f"{row.floor:.3f}", gain]

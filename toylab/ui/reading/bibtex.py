@@ -1,6 +1,7 @@
 """References: the packaged copy of references.bib, parsed."""
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
@@ -93,6 +94,7 @@ def _fields(body: str, key: str) -> Iterator[tuple[str, str]]:
 
 def _plain(value: str) -> str:
     accented = re.sub(r"""\{?\\(['`"^~])\{?(\w)\}?\}?""", lambda match: match[2] + ACCENTS[match[1]], value)
+    accented = unicodedata.normalize("NFC", accented)
     return " ".join(accented.replace("{", "").replace("}", "").replace("--", "–").split())
 
 

@@ -41,7 +41,64 @@ class Evidence(NamedTuple):
     seeds: int
 
 
-CARDS = ()
+CARDS = (
+    Card(
+        "far",
+        "β decides",
+        {},
+        "Press Start: two far modes, a small batch.",
+        "the points between the modes.",
+        "At β = 0 the noise of the tangent is multiplied there, and the net cannot part the modes in this budget.",
+    ),
+    Card(
+        "moons",
+        "β makes no difference",
+        {"dataset": "two_moons"},
+        "Press Start, then do the same with the checkerboard.",
+        "both squares: you will not tell them apart.",
+        "Data that hang together stretch the flow little, so the noise is hardly multiplied.",
+    ),
+    Card(
+        "batch",
+        "A large batch",
+        {"dataset": "eight_gaussians", "batch": 512, "steps": 4_000},
+        "Press Start: eight modes, 512 examples per step.",
+        "the gradient variance, then the distance.",
+        "The batch averages the noise away before β can.",
+    ),
+    Card(
+        "short",
+        "β = 1 loses",
+        {"dataset": "eight_gaussians", "steps": 1_000},
+        "Press Start: 1,000 steps only.",
+        "the blue points: they lag behind.",
+        "The proxy is an average over about the last thousand steps: it still remembers the untrained net.",
+    ),
+    Card(
+        "oracle",
+        "The best proxy there is",
+        {"proxy": "oracle"},
+        "Press Start: the exact velocity stands in the tangent.",
+        "the last distance, against that of *β decides*.",
+        "No proxy has less error than none; what is left is the target's noise and the net.",
+    ),
+    Card(
+        "beyond",
+        "Beyond 1",
+        {"beta": 2.0},
+        "Press Start, then pull β back to 1 while it trains.",
+        "the distance after the mark.",
+        "β = 2 puts the noise back with the other sign: it takes v̂ twice and v_cond away.",
+    ),
+    Card(
+        "fast",
+        "Too fast",
+        {"lr": 1.0},
+        "Press Start, then *Retry* until it trains.",
+        "the line under the squares.",
+        "A run whose loss explodes is stopped, named and kept as it was before; it has no score.",
+    ),
+)
 
 
 @cache

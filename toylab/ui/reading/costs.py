@@ -1,6 +1,7 @@
 """What every contestant costs in network evaluations: counted by a script, since tracing them all takes seconds."""
 
 import json
+from collections.abc import Collection
 from functools import cache
 
 from toylab.config import RunConfig
@@ -15,8 +16,8 @@ def base() -> RunConfig:
     return RunConfig(**{**preset("one_step"), "steps": 20_000})
 
 
-def count() -> dict[str, float]:
-    """Network evaluations per example and step of every contestant, counted off the traced programs.
+def count(only: Collection[str] = ()) -> dict[str, float]:
+    """Network evaluations per example and step of contestants, by default all, counted off the traced programs.
 
     Two stages, and the pairs made between them, are spread over all steps.
     """
@@ -26,6 +27,8 @@ def count() -> dict[str, float]:
 
     found = {}
     for entrant in contestants(["all"], ["all"], ["all"]):
+        if only and entrant.name not in only:
+            continue
         config = without_unused_settings(base().replace(**entrant.settings))
         total = network_evaluations(config).total
         found[entrant.name] = round(total / (config.steps * config.batch_size), 4)

@@ -1,7 +1,7 @@
 """A radio group in the look of a list: one entry per row, chosen by click or arrow keys."""
 
 STYLE = """
-[class*="st-key-list_"], [class*="st-key-list_"] .stRadio { width: 100%; }
+[class*="st-key-list_"], [class*="st-key-list_"] .stRadio, [class*="st-key-list_"] .stElementContainer { width: 100%; }
 [class*="st-key-list_"] [role="radiogroup"] { gap: 0; width: 100%; }
 [class*="st-key-list_"] [role="radiogroup"] > div {
   width: 100%; padding: 0.22rem 0.5rem; border-radius: 6px; box-sizing: border-box;

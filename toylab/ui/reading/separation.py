@@ -37,13 +37,21 @@ def draw(palette: Palette) -> None:
         "field": "separation",
         "type": "quantitative",
         "scale": {"domain": [1, 11], "nice": False},
-        "axis": {**quiet, "title": "distance of the modes", "values": table["separation"].tolist(), "domain": False},
+        "axis": {
+            **quiet,
+            "title": "distance of the modes",
+            "values": table["separation"].tolist(),
+            "domain": False,
+        },
     }
     y = {
         "field": "gain",
         "type": "quantitative",
         "scale": {"domain": [-100, 100], "nice": False},
-        "axis": {**quiet, "title": None, "values": [-100, -50, 0, 50, 100], "labelExpr": "datum.label + '%'", "domain": False},
+        "axis": {
+            **quiet, "title": None, "values": [-100, -50, 0, 50, 100], "labelExpr": "datum.label + '%'",
+            "domain": False,
+        },
     }  # fmt: skip
     hover = [
         {"field": name, "type": "quantitative", "format": form, "title": title}
@@ -57,11 +65,22 @@ def draw(palette: Palette) -> None:
     spec = {
         "height": 230,
         "layer": [
-            {"mark": {"type": "rule", "color": palette.faint, "strokeDash": [3, 3]}, "encoding": {"y": {"datum": 0}}},
-            {"mark": {"type": "rule", "strokeWidth": 2.5, "color": palette.chosen}, "encoding": {"x": x, "y": low, "y2": high}},
-            {"mark": {"type": "circle", "size": 110, "opacity": 1, "color": palette.chosen}, "encoding": {"x": x, "y": y, "tooltip": hover}},
+            {
+                "mark": {"type": "rule", "color": palette.faint, "strokeDash": [3, 3]},
+                "encoding": {"y": {"datum": 0}},
+            },
+            {
+                "mark": {"type": "rule", "strokeWidth": 2.5, "color": palette.chosen},
+                "encoding": {"x": x, "y": low, "y2": high},
+            },
+            {
+                "mark": {"type": "circle", "size": 110, "opacity": 1, "color": palette.chosen},
+                "encoding": {"x": x, "y": y, "tooltip": hover},
+            },
         ],
         "config": {"view": {"stroke": None}},
-    }  # fmt: skip
+    }
     said = "; ".join(f"{row.separation:g}: {row.gain:+.0f}%" for row in table.itertuples())
-    st.vega_lite_chart(table, spec, width="stretch", key="separation", alt=f"Gain by distance of the modes: {said}")
+    st.vega_lite_chart(
+        table, spec, width="stretch", key="separation", alt=f"Gain by distance of the modes: {said}"
+    )
