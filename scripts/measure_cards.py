@@ -28,17 +28,17 @@ def main() -> None:
     known = json.loads(PATH.read_text())["cards"] if PATH.is_file() else {}
     cards = {}
     for card in CARDS:
-        settings = config_of(card.settings).to_dict()
+        wanted = config_of(card.settings).to_dict()
         old = known.get(card.name)
-        cards[card.name] = old if old and old["settings"] == settings else measure(card.settings)
+        cards[card.name] = old if old and old["settings"] == wanted else measure(card.settings)
         print(f"{card.name}: {cards[card.name]}")
         content = {"environment": environment(), "cards": cards}
         PATH.write_text(json.dumps(content, indent=1) + "\n")
 
 
-def measure(changes) -> dict:
+def measure(settings) -> dict:
     """One card: the record of `toylab.ui.reading.cards.Evidence`."""
-    chosen = config_of(changes)
+    chosen = config_of(settings)
     seeds = range(NUM_SEEDS)
     # At beta = 0 the proxy plays no part: cards that differ in it share their baseline.
     lanes = {"chosen": chosen, "baseline": chosen.replace(beta=0.0, proxy="ema")}
@@ -50,17 +50,17 @@ def measure(changes) -> dict:
     ends = dict(zip(lanes, (scored[:NUM_SEEDS], scored[NUM_SEEDS:]), strict=True))
     diverged = [step for _, _, step in ends["chosen"] if step is not None]
     if diverged and len(diverged) < NUM_SEEDS:
-        raise SystemExit(f"{changes}: only some runs diverged, which a card cannot say: {diverged}")
+        raise SystemExit(f"{settings}: only some runs diverged, which a card cannot say: {diverged}")
     values = {
         name: [] if diverged else [round(value, 5) for value, _, _ in found] for name, found in ends.items()
     }
-    pairs = [a - b for a, b in zip(values["chosen"], values["baseline"], strict=True)]
+    changes = [a / b - 1 for a, b in zip(values["chosen"], values["baseline"], strict=True)]
     return {
         "settings": chosen.to_dict(),
         "beta": chosen.beta,
         "steps": chosen.steps,
         **values,
-        "difference": [round(end, 5) for end in mean_interval(pairs)[:3]] if pairs else None,
+        "change": [round(end, 4) for end in mean_interval(changes)[:3]] if changes else None,
         "floor": None if diverged else round(ends["chosen"][0][1], 5),
         "diverged_at": diverged,
         "n": 0 if diverged else SCORE_N,

@@ -67,12 +67,12 @@ def measured_line(found: Evidence) -> str:
         first, last = min(found.diverged_at), max(found.diverged_at)
         when = f"at step {first}" if first == last else f"between steps {first} and {last}"
         return f"Measured: every run diverged {when}; {end}."
-    assert found.difference is not None
-    mean, low, high = (f"{value:+.3f}".replace("-", "−") for value in found.difference)
+    assert found.change is not None
+    mean, low, high = (f"{100 * share:+.0f}%".replace("-", "−") for share in found.change)
     return (
         f"Sliced W1 after {found.steps:,} steps: {_range(found.baseline)} at β = 0, "
-        f"{_range(found.chosen)} at β = {found.beta:g}, floor {words.short(found.floor or 0)}. "
-        f"Difference {mean}, 95% interval {low} to {high}; {end}, lowest and highest in brackets, n = {found.n:,}."
+        f"{_range(found.chosen)} at β = {found.beta:g}, floor {words.short(found.floor or 0)}: "
+        f"{mean}, 95% interval {low} to {high}. {end}, lowest and highest in brackets, n = {found.n:,}."
     )
 
 
@@ -104,11 +104,12 @@ MINUTES = """
 """
 
 WHEN = """
-**It matters** where noise in the tangent is multiplied: modes far apart, a small batch, a short budget.
+**It matters** where noise in the tangent is multiplied: between modes that are far apart.
 
-**It does not** where data hang together (two moons), or where a large batch has averaged the noise away.
+**It does not** where data hang together: two moons.
 
-**It harms** where modes nearly touch: at distance 2 above, the error of the proxy costs more than the noise.
+**It harms** where modes nearly touch (distance 2 above), and in runs too short for the proxy, an average over about a
+thousand steps, to forget the untrained net.
 
 **More than β** helps a better proxy, in the target too: the posterior mean over a batch lowers sliced W1 by 35% (two
 spirals) to 71% (eight Gaussians) on six sets at equal cost (5 seeds, n = 131,072; results/six_datasets).

@@ -32,8 +32,8 @@ class Evidence(NamedTuple):
     steps: int
     chosen: list[float]
     baseline: list[float]
-    difference: tuple[float, float, float] | None
-    """Mean of chosen minus baseline with its 95% interval (Student's t)."""
+    change: tuple[float, float, float] | None
+    """Mean of chosen / baseline - 1, paired by seed, with its 95% interval (Student's t)."""
     floor: float | None
     diverged_at: list[int]
     """Step at which each run of the chosen lane diverged, if all did."""
@@ -54,17 +54,17 @@ CARDS = (
         "moons",
         "β makes no difference",
         {"dataset": "two_moons"},
-        "Press Start, then do the same with the checkerboard.",
-        "both squares: you will not tell them apart.",
-        "Data that hang together stretch the flow little, so the noise is hardly multiplied.",
+        "Press Start: data that hang together.",
+        "both squares and both distances.",
+        "The flow stretches little between the moons, so the noise is hardly multiplied.",
     ),
     Card(
-        "batch",
-        "A large batch",
-        {"dataset": "eight_gaussians", "batch": 512, "steps": 4_000},
-        "Press Start: eight modes, 512 examples per step.",
-        "the gradient variance, then the distance.",
-        "The batch averages the noise away before β can.",
+        "checkerboard",
+        "β makes a small one",
+        {"dataset": "checkerboard"},
+        "Press Start: many cells with gaps between them.",
+        "the distances; the squares look alike.",
+        "There are edges to part at, but near ones: less is multiplied than between far modes.",
     ),
     Card(
         "short",
@@ -94,9 +94,9 @@ CARDS = (
         "fast",
         "Too fast",
         {"lr": 1.0},
-        "Press Start, then *Retry* until it trains.",
+        "Press Start, then *Retry* with a third of the rate.",
         "the line under the squares.",
-        "A run whose loss explodes is stopped, named and kept as it was before; it has no score.",
+        "A run that explodes is stopped, named, and has no score. A rate that survives need not learn.",
     ),
 )
 
@@ -106,6 +106,6 @@ def evidence() -> dict[str, Evidence]:
     """What was measured, by the name of the card."""
     content = json.loads((ASSETS / "cards.json").read_text())
     return {
-        name: Evidence(**{**record, "difference": record["difference"] and tuple(record["difference"])})
+        name: Evidence(**{**record, "change": record["change"] and tuple(record["change"])})
         for name, record in content["cards"].items()
     }
