@@ -59,7 +59,7 @@ def draw(
                 st.markdown(_curve_title(snapshot, column, title))
                 charts.curve(
                     _lines(snapshot, column),
-                    _marks(snapshot, column),
+                    marks(snapshot, column),
                     snapshot.steps,
                     palette,
                     key=f"chart_{column}",
@@ -122,7 +122,8 @@ def _lines(snapshot: Snapshot, column: str) -> pd.DataFrame:
     return lines.loc[(value > 0) & np.isfinite(value)]
 
 
-def _marks(snapshot: Snapshot, column: str) -> pd.DataFrame:
+def marks(snapshot: Snapshot, column: str) -> pd.DataFrame:
+    """Rules to draw over a curve: live changes, and the floor of the distance."""
     rows = [
         {
             "step": float(event.step),
