@@ -5,18 +5,19 @@ import json
 import re
 import time
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from app_pages import switch_page
 from streamlit.testing.v1 import AppTest
 
 from toylab.claims.reading import read_ledger
 from toylab.coefficients import coefficients
 from toylab.methods import methods
 from toylab.proxies import proxies
-from toylab.ui import router, settings
+from toylab.ui import settings
 from toylab.ui.pages import claims as claims_page
 from toylab.ui.pages import learn
+from toylab.ui.racing import Entrant
 from toylab.ui.reading import bibtex, cards, costs, glossary, ledgers, library, loading, results
 
 ROOT = Path(__file__).parents[1]
@@ -33,7 +34,7 @@ def app(monkeypatch):
 def open_page(app: AppTest, name: str) -> AppTest:
     """The page, once nothing on it waits for a computation."""
     app.run()
-    app.switch_page(name).run()
+    switch_page(app, name).run()
     return settled(app)
 
 
@@ -191,26 +192,30 @@ def test_measured_results_are_those_of_the_table():
 
 def test_without_a_race_its_button_is_off(app, monkeypatch):
     monkeypatch.setattr(loading, "has_race", lambda: False)
-    assert open_page(app, "methods").button(key="load_race").disabled
+    assert open_page(app, "methods").button(key="load_methods").disabled
 
 
-def test_the_button_loads_the_chosen_method_into_the_race(app, monkeypatch):
-    race = ModuleType("toylab.ui.pages.race")
-    race.TITLE, race.ORDER = "Race", 10
-    race.render = lambda: __import__("streamlit").markdown("a race")
-    others = [module for module in router.modules() if router.name_of(module) != "race"]
-    monkeypatch.setattr(router, "modules", lambda: [others[0], race, *others[1:]])
+@pytest.mark.parametrize(
+    ("kind", "name", "entrant"),
+    [
+        ("methods", "soflow", Entrant("soflow")),
+        ("proxies", "oracle", Entrant(proxy="oracle", target="oracle")),
+        ("rules", "linear", Entrant(rule="linear")),
+    ],
+)
+def test_the_button_loads_the_chosen_one_into_the_race(app, kind, name, entrant):
     open_page(app, "methods")
-    app.radio(key="chosen_methods").set_value("soflow").run()
-    app.button(key="load_race").click().run()
-    assert app.session_state["race_load"] == {"method": "soflow"}
-    assert "a race" in words_on(app)
+    app.radio(key=f"chosen_{kind}").set_value(name).run()
+    app.button(key=f"load_{kind}").click().run()
+    assert not app.exception
+    assert app.title[0].value == "Race"
+    assert app.session_state["race_entrants"] == (Entrant(beta=0.0), entrant)
 
 
 def test_a_proxy_is_loaded_into_the_lab(app):
     open_page(app, "methods")
     app.radio(key="chosen_proxies").set_value("batch_posterior").run()
-    app.button(key="load_proxy").click().run()
+    app.button(key="load_lab").click().run()
     assert lab_config(app) == loading.config_of({"proxy": "batch_posterior", "beta": 1.0})
 
 
@@ -251,7 +256,7 @@ def test_the_filter_keeps_what_was_asked_for(app, ledger):
 def test_the_address_names_a_claim(app, name):
     app.run()
     app.query_params["claim"] = name
-    app.switch_page("claims").run()
+    switch_page(app, "claims").run()
     settled(app)
     assert app.session_state["claims_chosen"] == name
     assert f"--only {name}" in words_on(app)
@@ -263,7 +268,7 @@ def test_the_address_names_a_claim(app, name):
 def test_a_hostile_claim_in_the_address_falls_back_to_the_first(app, ledger, name):
     app.run()
     app.query_params["claim"] = name
-    app.switch_page("claims").run()
+    switch_page(app, "claims").run()
     settled(app)
     assert app.session_state["claims_chosen"] == ledger["claims"][0]["id"]
     assert "claim" not in app.query_params
@@ -330,7 +335,7 @@ def test_a_file_that_is_no_ledger_is_an_error_on_the_page(app, tmp_path, monkeyp
     (tmp_path / "claims_mine" / "claims.json").write_bytes(content[:200_000])
     monkeypatch.setattr(ledgers, "RUNS", tmp_path)
     app.run()
-    app.switch_page("claims").run()
+    switch_page(app, "claims").run()
     assert not app.exception
     (error,) = app.error
     assert "claims_mine" in error.value
@@ -355,7 +360,7 @@ def test_a_card_sets_the_lab_and_shows_it(app, card):
     # What was set before does not leak into the card.
     app.slider(key="beta").set_value(-0.5).run()
     app.number_input(key="seed").set_value(7).run()
-    app.switch_page("learn").run()
+    switch_page(app, "learn").run()
     assert not app.exception
     app.button(key=f"load_{card.name}").click().run()
     assert lab_config(app) == loading.config_of(card.settings)

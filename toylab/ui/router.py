@@ -41,6 +41,11 @@ def go(name: str, query: Mapping[str, str] = MappingProxyType({})) -> None:
     st.switch_page(entries()[name], query_params=dict(query))
 
 
+def styles() -> list[str]:
+    """The style sheets that pages bring along as ``STYLE``."""
+    return [module.STYLE for module in modules() if hasattr(module, "STYLE")]
+
+
 def run() -> None:
     """Show the navigation (once there is something to navigate) and the current page."""
     pages = list(entries().values())

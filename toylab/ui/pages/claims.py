@@ -7,7 +7,8 @@ from typing import Any
 import streamlit as st
 
 from toylab.safe_npz import one_line
-from toylab.ui.reading import claim_chart, computing, ledgers, lists
+from toylab.ui import session
+from toylab.ui.reading import claim_chart, ledgers, lists
 from toylab.ui.reading.bibtex import references
 from toylab.ui.reading.library import as_markdown
 from toylab.ui.theme import palette
@@ -42,7 +43,6 @@ FOOTNOTE = (
 
 def render() -> None:
     """Draw the page."""
-    st.html(f"<style>{STYLE}</style>")
     found = ledgers.sources()
     if not found:
         st.info(f"There is no ledger of claims here. {HOW}")
@@ -50,7 +50,7 @@ def render() -> None:
     source = found[0]
     if len(found) > 1:
         source = st.selectbox("Ledger", found, format_func=lambda item: item.name, key="ledger", width=320)
-    future = computing.compute("claims", ledgers.fingerprint(source), lambda: ledgers.read(source))
+    future = session.compute("claims", ledgers.fingerprint(source), lambda: ledgers.read(source))
     if not future.done():
         st.fragment(_wait, run_every=POLL_SECONDS)(future)
         return

@@ -28,7 +28,6 @@ COLUMNS = 4
 
 def render() -> None:
     """Draw the page."""
-    st.html(f"<style>{STYLE}</style>")
     parts = {
         "Cards": _cards,
         "Five minutes": _five_minutes,

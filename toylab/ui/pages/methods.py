@@ -1,6 +1,6 @@
 """Methods: what each published fix changes, what it costs, what it needs and what it scored here."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import streamlit as st
@@ -55,7 +55,6 @@ LEAD = {
 
 def render() -> None:
     """Draw the page."""
-    st.html(f"<style>{STYLE}</style>")
     for kind, tab in zip(LEAD, st.tabs(["Methods", "Proxies", "Coefficient rules"]), strict=True):
         with tab:
             _family(kind)
@@ -95,7 +94,7 @@ def _about(kind: str, item: Member) -> None:
     st.markdown(as_markdown(item.summary))
     if item.formula:
         st.latex(item.formula)
-    _load_button(kind, item)
+    _load_buttons(kind, item)
     if item.body:
         st.markdown(as_markdown(item.body[0]))
     _facts(kind, item)
@@ -108,17 +107,28 @@ def _about(kind: str, item: Member) -> None:
                 st.text(item.arguments)
 
 
-def _load_button(kind: str, item: Member) -> None:
-    if kind == "methods":
-        ready = loading.has_race()
-        why = None if ready else "There is no Race in this version."
-        if st.button("Load into Race", key="load_race", disabled=not ready, help=why):
-            loading.to_race({"method": item.name})
-    elif kind == "proxies" and item.name in PROXIES:
-        if st.button("Load into the Lab, β = 1", key="load_proxy"):
-            loading.to_lab({"proxy": item.name, "beta": 1.0})
-    elif kind == "rules":
-        st.code(f"toylab train --coefficient {item.name} --beta 1 --dataset two_gaussians", language="bash")
+WISHES: dict[str, Callable[[str], dict[str, Any]]] = {
+    "methods": lambda name: {"method": name},
+    "proxies": lambda name: {"proxy": name, "target": name, "beta": 1.0},
+    "rules": lambda name: {"rule": name, "beta": 1.0},
+}
+"""What the Race is asked for."""
+
+
+def _load_buttons(kind: str, item: Member) -> None:
+    with st.container(horizontal=True):
+        if kind != "proxies" or item.name in PROXIES:
+            ready = loading.has_race()
+            if st.button(
+                "Load into Race",
+                key=f"load_{kind}",
+                disabled=not ready,
+                help="Against MeanFlow at β = 0, live." if ready else "There is no Race in this version.",
+            ):
+                loading.to_race(WISHES[kind](item.name))
+        if kind == "proxies" and item.name in PROXIES:
+            if st.button("Load into the Lab", key="load_lab", help="As the tangent's proxy, at β = 1."):
+                loading.to_lab({"proxy": item.name, "beta": 1.0})
 
 
 def _facts(kind: str, item: Member) -> None:

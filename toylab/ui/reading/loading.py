@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from toylab.config import RunConfig
-from toylab.jobs import Job
+from toylab.jobs import AbstractJob
 from toylab.ui import session, settings
 
 LAB = "lab"
@@ -35,7 +35,7 @@ def to_lab(changes: Mapping[str, Any]) -> None:
 
     if session.is_live(session.job()):
         # Its beta would no longer be the one that the slider shows.
-        session.act(Job.stop)
+        session.act(AbstractJob.stop)
     for name, value in raw_settings(changes).items():
         st.session_state[name] = value
     st.session_state["address_read"] = True  # what it says is what was just set
