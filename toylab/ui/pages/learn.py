@@ -5,7 +5,7 @@ import streamlit as st
 from toylab.ui import session, words
 from toylab.ui.reading import glossary, loading, separation
 from toylab.ui.reading.bibtex import references
-from toylab.ui.reading.cards import CARDS, Card, Evidence, evidence
+from toylab.ui.reading.cards import CARDS, NUM_SEEDS, SCORE_N, Card, Evidence, evidence
 from toylab.ui.reading.library import as_markdown
 from toylab.ui.theme import palette
 
@@ -41,9 +41,12 @@ def render() -> None:
 
 
 def _cards() -> None:
-    line = "Each card sets all of the Lab's controls. Then press Start there."
+    line = (
+        "Each card sets all of the Lab's controls; then press Start there. "
+        f"Numbers: {NUM_SEEDS} seeds, lowest and highest in brackets, n = {SCORE_N:,}; change paired by seed."
+    )
     if session.is_live(session.job()):
-        line += " The run that is training now is stopped."
+        line += " **The run that is training now is stopped.**"
     st.caption(line)
     for first in range(0, len(CARDS), COLUMNS):
         for column, card in zip(st.columns(COLUMNS), CARDS[first : first + COLUMNS], strict=False):
@@ -53,26 +56,30 @@ def _cards() -> None:
 
 def _card(card: Card, found: Evidence) -> None:
     st.subheader(card.title, anchor=False)
-    st.markdown(f"{card.do} **Look at** {card.look} {card.because}")
+    st.markdown(_unbroken(f"{card.do} **Look at** {card.look} {card.because}"))
     st.caption(measured_line(found))
-    if st.button("Load this", key=f"load_{card.name}", help=f"Opens the Lab: {card.title}"):
+    if st.button("Load this", key=f"load_{card.name}"):
         loading.to_lab(card.settings)
 
 
 def measured_line(found: Evidence) -> str:
-    """What both lanes scored, with seeds, n, interval and floor."""
-    end = f"{found.seeds} seeds"
+    """What both lanes scored, with interval and floor."""
     if found.diverged_at:
         first, last = min(found.diverged_at), max(found.diverged_at)
         when = f"at step {first}" if first == last else f"between steps {first} and {last}"
-        return f"Measured: every run diverged {when}; {end}."
+        return f"Every run diverged {when}."
     assert found.change is not None
     mean, low, high = (f"{100 * share:+.0f}%".replace("-", "−") for share in found.change)
-    return (
+    return _unbroken(
         f"Sliced W1 after {found.steps:,} steps: {_range(found.baseline)} at β = 0, "
-        f"{_range(found.chosen)} at β = {found.beta:g}, floor {words.short(found.floor or 0)}: "
-        f"{mean}, 95% interval {low} to {high}. {end}, lowest and highest in brackets, n = {found.n:,}."
+        f"{_range(found.chosen)} at β = {found.beta:g}; floor {words.short(found.floor or 0)}. "
+        f"Change {mean}, 95% interval {low} to {high}."
     )
+
+
+def _unbroken(text: str) -> str:
+    """``text`` in which no line ends inside "β = 1"."""
+    return text.replace("β = ", "β\u00a0=\u00a0")
 
 
 def _range(scores: list[float]) -> str:

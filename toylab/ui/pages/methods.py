@@ -126,9 +126,11 @@ def _load_buttons(kind: str, item: Member) -> None:
                 help="Against MeanFlow at β = 0, live." if ready else "There is no Race in this version.",
             ):
                 loading.to_race(WISHES[kind](item.name))
-        if kind == "proxies" and item.name in PROXIES:
-            if st.button("Load into the Lab", key="load_lab", help="As the tangent's proxy, at β = 1."):
-                loading.to_lab({"proxy": item.name, "beta": 1.0})
+        in_lab = kind == "proxies" and item.name in PROXIES
+        if in_lab and st.button(
+            "Load into the Lab", key="load_lab", help="As the tangent's proxy, at β = 1."
+        ):
+            loading.to_lab({"proxy": item.name, "beta": 1.0})
 
 
 def _facts(kind: str, item: Member) -> None:

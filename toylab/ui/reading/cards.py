@@ -71,7 +71,7 @@ CARDS = (
         "β = 1 loses",
         {"dataset": "eight_gaussians", "steps": 1_000},
         "Press Start: 1,000 steps only.",
-        "the blue points: they lag behind.",
+        "gradient variance and distance: less noise, and yet worse samples.",
         "The proxy is an average over about the last thousand steps: it still remembers the untrained net.",
     ),
     Card(
@@ -87,8 +87,8 @@ CARDS = (
         "Beyond 1",
         {"beta": 2.0},
         "Press Start, then pull β back to 1 while it trains.",
-        "the distance after the mark.",
-        "β = 2 puts the noise back with the other sign: it takes v̂ twice and v_cond away.",
+        "the last distance, against that of *β decides*.",
+        "β = 2 takes $\\hat v$ twice and $v_\\text{cond}$ away: the noise is back with the other sign.",
     ),
     Card(
         "fast",

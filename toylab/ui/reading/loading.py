@@ -40,7 +40,12 @@ def to_lab(changes: Mapping[str, Any]) -> None:
         st.session_state[name] = value
     st.session_state["address_read"] = True  # what it says is what was just set
     # The address has what differs from the defaults, as if the reader had set it.
-    router.go(LAB, {name: str(value) for name, value in changes.items()})
+    router.go(LAB, {name: _as_shown(value) for name, value in changes.items()})
+
+
+def _as_shown(value: Any) -> str:
+    """As the controls write it into the address: a number without a superfluous .0."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def to_race(wish: Mapping[str, Any]) -> None:

@@ -23,10 +23,14 @@ def measured() -> dict[str, Any]:
 @cache
 def gains() -> pd.DataFrame:
     """Gain of beta = 1 over beta = 0 in per cent with its 95% interval, and both scores, by separation."""
-    table = pd.DataFrame(measured()["table"])
-    table = table[table["std"] == STD].reset_index(drop=True)
-    shares = 100 * table[["gain", "gain_low", "gain_high"]]
-    return pd.concat([table[["separation", "sw1_0", "sw1_1", "floor"]], shares], axis=1)
+    rows = [row for row in measured()["table"] if row["std"] == STD]
+    shares = ("gain", "gain_low", "gain_high")
+    return pd.DataFrame(
+        {
+            **{name: [row[name] for row in rows] for name in ("separation", "sw1_0", "sw1_1", "floor")},
+            **{name: [100 * row[name] for row in rows] for name in shares},
+        }
+    )
 
 
 def draw(palette: Palette) -> None:
@@ -80,7 +84,10 @@ def draw(palette: Palette) -> None:
         ],
         "config": {"view": {"stroke": None}},
     }
-    said = "; ".join(f"{row.separation:g}: {row.gain:+.0f}%" for row in table.itertuples())
+    said = "; ".join(
+        f"{distance:g}: {gain:+.0f}%"
+        for distance, gain in zip(table["separation"], table["gain"], strict=True)
+    )
     st.vega_lite_chart(
         table, spec, width="stretch", key="separation", alt=f"Gain by distance of the modes: {said}"
     )
