@@ -105,7 +105,7 @@ def _five_minutes() -> None:
 MINUTES = """
 1. On *Cards* load **β decides** and press **Start**. The orange net is MeanFlow, the blue one uses the proxy.
 2. Watch the middle curve, the gradient variance, then the points between the modes.
-3. Load **β makes no difference**. The gradient variance still differs, the samples do not.
+3. Load **β makes no difference**: there the two nets end up alike.
 4. Move β while a run trains: every curve marks where you did.
 """
 

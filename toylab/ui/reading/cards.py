@@ -86,7 +86,7 @@ CARDS = (
         "beyond",
         "Beyond 1",
         {"beta": 2.0},
-        "Press Start, then pull β back to 1 while it trains.",
+        "Press Start: more proxy than all of it.",
         "the last distance, against that of *β decides*.",
         "β = 2 takes $\\hat v$ twice and $v_\\text{cond}$ away: the noise is back with the other sign.",
     ),
