@@ -21,7 +21,7 @@ from toylab.config import RunConfig
 from toylab.methods import AbstractTwoStageMethod, methods
 from toylab.proxies import proxies
 from toylab.safe_npz import read_bytes
-from toylab.statistics import Interval, mean_interval, relative_difference
+from toylab.statistics import NO_INTERVAL, mean_interval, relative_gain
 from toylab.sweep import MAX_SCORES_BYTES, SCORES, Cell, cell_name
 from toylab.training.experiment import without_unused_settings
 
@@ -189,11 +189,10 @@ def _row(
     name: str, by_seed: Mapping[int, dict], baseline: Mapping[int, dict], config: RunConfig
 ) -> dict[str, Any]:
     done = _finished(by_seed)
-    nothing = Interval(math.nan, math.nan, math.nan, 0)
-    sw1 = mean_interval([score["sw1"] for score in done.values()]) if done else nothing
+    sw1 = mean_interval([score["sw1"] for score in done.values()]) if done else NO_INTERVAL
     floor = float(np.mean([score["floor"] for score in done.values()])) if done else math.nan
-    gain = relative_difference(_column(done, "sw1"), _column(baseline, "sw1")) or nothing
-    excess = relative_difference(_column(done, "excess"), _column(baseline, "excess")) or nothing
+    gain = relative_gain(_column(done, "sw1"), _column(baseline, "sw1")) or NO_INTERVAL
+    excess = relative_gain(_column(done, "excess"), _column(baseline, "excess")) or NO_INTERVAL
     variances = [score["grad_variance"] for score in done.values() if math.isfinite(score["grad_variance"])]
     cost = network_evaluations(config)
     return {
@@ -208,10 +207,10 @@ def _row(
         "seeds": len(done),
         "diverged": sum(score["status"] == "diverged" for score in by_seed.values()),
         "missing": sum(score["status"] not in ("done", "diverged") for score in by_seed.values()),
-        "gain": -gain.mean,
-        "gain_low": -gain.high,
-        "gain_high": -gain.low,
-        "gain_over_floor": -excess.mean,
+        "gain": gain.mean,
+        "gain_low": gain.low,
+        "gain_high": gain.high,
+        "gain_over_floor": excess.mean,
         "grad_variance": float(np.mean(variances)) if variances else math.nan,
         "steps": config.steps,
         "evaluations_per_example": cost.per_example,

@@ -14,7 +14,7 @@ import pandas as pd
 from toylab import runs
 from toylab.config import FIELDS, RunConfig
 from toylab.safe_npz import read_bytes, with_place
-from toylab.statistics import Interval, mean_interval, paired_difference
+from toylab.statistics import NO_INTERVAL, mean_interval, paired_difference
 from toylab.sweep import MAX_SCORES_BYTES, SCORES
 
 METRIC = "sliced_w1"
@@ -177,7 +177,7 @@ def _table(rows: Sequence[Row], shown: Sequence[str]) -> list[Row]:
         for (n, nfe), same in _grouped(done, ["n", "nfe"]) or [((0, 0), [])]:
             # Two runs of one seed (repeats of one config) are one value: the interval is over seeds.
             seeds = [float(np.mean(scores)) for scores in _by_seed(same).values()]
-            mean, low, high, _ = mean_interval(seeds) if seeds else Interval(math.nan, math.nan, math.nan, 0)
+            mean, low, high, _ = mean_interval(seeds) if seeds else NO_INTERVAL
             entry = {
                 **dict(zip(shown, values, strict=True)),
                 "seeds": len(seeds),
