@@ -4,7 +4,6 @@ A contestant is a named change of settings. Its runs are cells of a sweep, so a 
 parted between machines, and every number in its table can be traced to a run folder.
 """
 
-import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,9 +19,9 @@ from toylab.coefficients import coefficients
 from toylab.config import RunConfig
 from toylab.methods import AbstractTwoStageMethod, methods
 from toylab.proxies import proxies
-from toylab.safe_npz import read_bytes
-from toylab.statistics import NO_INTERVAL, mean_interval, relative_gain
-from toylab.sweep import MAX_SCORES_BYTES, SCORES, Cell, cell_name
+from toylab.scores import read_score
+from toylab.statistics import NO_INTERVAL, late_mean, mean_interval, relative_gain
+from toylab.sweep import Cell, cell_name
 from toylab.training.experiment import without_unused_settings
 
 PROTOCOLS = ("matched", "weighting", "published")
@@ -224,22 +223,19 @@ def _read(folder: Path) -> dict[str, Any]:
         return {"status": "missing"}
     read = runs.read_run(folder)
     status = read.header.status
-    if status != "done" or not (folder / SCORES).is_file():
+    score = read_score(folder) if status == "done" else None
+    if score is None:
         return {"status": "diverged" if status == "diverged" else "unfinished"}
-    score = json.loads(read_bytes(folder / SCORES, MAX_SCORES_BYTES))["sliced_w1"]
-    if score["value"] is None:  # finished, but its samples ran to infinity
+    if math.isnan(score.value):  # finished, but its samples ran to infinity
         return {"status": "diverged"}
-    variance = read.history["grad_variance"].to_numpy()
-    late = variance[len(variance) // 2 :]
-    late = late[np.isfinite(late)]
     return {
         "status": "done",
-        "sw1": score["value"],
-        "excess": score["value"] - score["floor"],
-        "floor": score["floor"],
-        "n": score["n"],
-        "nfe": score["nfe"],
-        "grad_variance": float(np.mean(late)) if len(late) else math.nan,
+        "sw1": score.value,
+        "excess": score.value - score.floor,
+        "floor": score.floor,
+        "n": score.n,
+        "nfe": score.nfe,
+        "grad_variance": late_mean(read.history["grad_variance"]),
     }
 
 

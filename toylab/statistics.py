@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
 
@@ -47,6 +48,18 @@ def mean_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> 
         return Interval(mean, math.nan, math.nan, 1)
     half = float(stats.t.ppf((1 + level) / 2, n - 1)) * float(np.std(array, ddof=1)) / math.sqrt(n)
     return Interval(mean, mean - half, mean + half, n)
+
+
+def late_mean(values: ArrayLike) -> float:
+    """Mean of the finite values in the second half of a history: the first belongs to the way there. NaN without one.
+
+    >>> late_mean([9.0, 9.0, 1.0, 3.0])
+    2.0
+    """
+    array = np.asarray(values, np.float64)
+    late = array[len(array) // 2 :]
+    late = late[np.isfinite(late)]
+    return float(np.mean(late)) if len(late) else math.nan
 
 
 def paired_difference(
@@ -94,7 +107,8 @@ def relative_gain(
     if not of_logs:
         return mean_interval([1 - value / base for value, base in pairs], level)
     ratio = mean_interval(np.log([value / base for value, base in pairs]), level)
-    return Interval(*(1 - math.exp(end) for end in (ratio.mean, ratio.high, ratio.low)), ratio.n)
+    mean, low, high = (1 - math.exp(end) for end in (ratio.mean, ratio.high, ratio.low))
+    return Interval(mean, low, high, ratio.n)
 
 
 def paired(values: Mapping[int, float], baseline: Mapping[int, float]) -> list[tuple[float, float]]:
