@@ -167,8 +167,12 @@ def observe(experiment: Experiment, state: TrainState, batch: Batch) -> Observat
     count = max(1, round(coefficient.observed_share * (experiment.batch_size - experiment.num_equal)))
     rows = jax.tree.map(lambda leaf: leaf[:count], batch.pairs)
     context = context_of(experiment, flat_net(experiment.net).bind(state.params), state, batch)
-    cross, square = jax.vmap(lambda example: method.observe(example, context))(rows)
-    return Observations(rows.r, rows.t, jnp.asarray(cross), jnp.asarray(square))
+
+    def products(example: Example) -> tuple[Scalar, Scalar]:
+        residual, slope = method.observe(example, context)
+        return residual @ slope, slope @ slope
+
+    return Observations(rows.r, rows.t, *jax.vmap(products)(rows))
 
 
 def replica_gradients(experiment: Experiment, state: TrainState, keys: PRNGKey) -> Gradients:
