@@ -209,7 +209,7 @@ def test_ones_own_points_are_a_dataset(call, tmp_path):
     np.savetxt(tmp_path / "mine.csv", points, delimiter=",")
     code, out, _ = call(
         "train", *TINY_FLAGS, "--points", tmp_path / "mine.csv", "--dataset-options", "std=0.3", "--json",
-        "--out", tmp_path / "run",
+        "--out", tmp_path / "run", "--eval-samples", 0,
     )  # fmt: skip
     assert (code, json.loads(out)["dataset"]) == (0, "points")
     run = tl.load(tmp_path / "run")

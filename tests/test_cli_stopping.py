@@ -14,7 +14,10 @@ from tiny import TINY_FLAGS
 
 import toylab as tl
 
-DIVERGING = [*TINY_FLAGS, "--depth", "3", "--embed-dim", "8", "--optimizer", "sgd", "--activation", "silu"]
+DIVERGING = [
+    *TINY_FLAGS, "--depth", "3", "--embed-dim", "8", "--optimizer", "sgd", "--activation", "silu",
+    "--eval-samples", "0",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("rate", ["0.3", "1", "10"])

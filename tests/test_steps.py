@@ -13,6 +13,9 @@ from toylab.training.objective import draw_batch, loss_and_gradient
 from toylab.training.state import init_state, lane_keys
 from toylab.training.step import BLOWN_UP, train_step
 
+STEP = jax.jit(train_step)
+"""Compiled once: operation by operation each of hundreds would be compiled on its own."""
+
 
 def test_equal_rows_take_no_derivative_and_no_proxy():
     """Work, counted by the compiler: more rows with r = t cost less, down to plain flow matching."""
@@ -42,8 +45,9 @@ def test_split_batch_gradient_equals_that_of_treating_every_row_as_a_pair():
     rows = jax.tree.map(lambda a, b: np.concatenate([a, b]), batch.equal, batch.pairs)
     whole = build_experiment(TINY.replace(p_equal=0.0))
     merged = batch._replace(pairs=rows, equal=jax.tree.map(lambda leaf: leaf[:0], rows))
-    _, split = loss_and_gradient(experiment, state, batch)
-    _, plain = loss_and_gradient(whole, state, merged)
+    gradient = jax.jit(loss_and_gradient)
+    _, split = gradient(experiment, state, batch)
+    _, plain = gradient(whole, state, merged)
     np.testing.assert_allclose(split, plain, rtol=1e-4, atol=1e-6)
 
 
@@ -51,7 +55,7 @@ def test_a_non_finite_gradient_changes_nothing_but_the_mark():
     experiment = build_experiment(TINY)
     state = init_state(experiment)
     broken = state._replace(params=state.params.at[0].set(np.nan))
-    after = train_step(experiment, broken, jax.random.key(0))
+    after = STEP(experiment, broken, jax.random.key(0))
     assert int(after.diverged_at) == 0
     np.testing.assert_array_equal(after.params, broken.params)
     assert int(after.step) == int(broken.step)
@@ -80,7 +84,7 @@ def test_a_loss_far_above_that_of_the_zero_net_is_divergence(factor, diverged):
     # A net that says a constant c has the loss zero_loss + |c|^2 (data and noise are centred).
     size = np.sqrt(factor * BLOWN_UP * experiment.zero_loss / 2)
     params = state.params.at[-2:].set(size)
-    after = train_step(experiment, state._replace(params=params), jax.random.key(0))
+    after = STEP(experiment, state._replace(params=params), jax.random.key(0))
     assert (int(after.diverged_at) == 0) is diverged
     assert np.array_equal(after.params, params) is diverged
 
@@ -132,5 +136,5 @@ def test_cosine_schedule_and_clipping():
         TINY.replace(optimizer="sgd", learning_rate=1.0, lr_schedule="constant", grad_clip=0.1)
     )
     state = init_state(experiment)
-    after = train_step(experiment, state, jax.random.key(0))
+    after = STEP(experiment, state, jax.random.key(0))
     assert float(np.linalg.norm(after.params - state.params)) == pytest.approx(0.1, rel=1e-3)

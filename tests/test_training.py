@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
-from tiny import TINY, params_of
+from tiny import TINY, UNMEASURED, params_of
 
 import toylab as tl
 from toylab import parallel
@@ -97,8 +97,7 @@ def test_live_beta_acts_from_the_next_step_on():
 
 
 def test_a_diverging_lane_stops_alone_and_keeps_its_last_finite_state(tmp_path):
-    healthy = TINY.replace(beta=1.0)
-    wild_sgd = TINY.replace(optimizer="sgd", learning_rate=10.0, lr_schedule="constant", seed=1)
+    wild_sgd = UNMEASURED.replace(optimizer="sgd", learning_rate=10.0, lr_schedule="constant", seed=1)
     with pytest.warns(RuntimeWarning, match=r"diverged at step \d+"):
         run = tl.train(wild_sgd, progress=False)
     assert run.status == "diverged"
@@ -107,7 +106,8 @@ def test_a_diverging_lane_stops_alone_and_keeps_its_last_finite_state(tmp_path):
     assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(run.state))
     run.save(tmp_path / "run")
     jax.tree.map(np.testing.assert_array_equal, tl.load(tmp_path / "run").state, run.state)
-    lanes = [healthy.replace(optimizer="sgd", learning_rate=1e-3), wild_sgd]
+    # Of one structure with the wild one, or they would not be neighbours.
+    lanes = [wild_sgd.replace(beta=1.0, learning_rate=1e-3, seed=0), wild_sgd]
     with pytest.warns(RuntimeWarning, match="diverged"):
         good, bad = tl.train_many(lanes, progress=False)
     assert bad.diverged_at == run.diverged_at
@@ -152,7 +152,7 @@ def test_flow_matching_is_scored_by_its_ode_solver(tmp_path):
 
 @pytest.mark.parametrize("coefficient", tl.available("coefficients"))
 def test_every_rule_trains(coefficient):
-    run = tl.train(TINY.replace(coefficient=coefficient, steps=20), progress=False)
+    run = tl.train(UNMEASURED.replace(coefficient=coefficient, steps=20), progress=False)
     assert run.status == "done"
     assert np.all(np.isfinite(run.history["loss"]))
     assert run.sample(16).shape == (16, 2)
@@ -160,12 +160,13 @@ def test_every_rule_trains(coefficient):
 
 @pytest.mark.parametrize("proxy", tl.available("proxies"))
 def test_every_proxy_trains_as_tangent_and_as_target(proxy):
-    run = tl.train(TINY.replace(proxy=proxy, target=proxy, steps=20, anchor_weight=0.5), progress=False)
+    run = tl.train(UNMEASURED.replace(proxy=proxy, target=proxy, steps=20, anchor_weight=0.5), progress=False)
     assert np.all(np.isfinite(run.history["loss"]))
 
 
 def test_annealed_beta_is_recorded_as_it_acts():
-    config = TINY.replace(coefficient="linear", beta=1.0, coefficient_options={"end": 0.0, "until": 0.5})
+    options = {"end": 0.0, "until": 0.5}
+    config = UNMEASURED.replace(coefficient="linear", beta=1.0, coefficient_options=options)
     history = tl.train(config, progress=False).history
     np.testing.assert_allclose(history["beta"], [1 - (1 / 3) / 0.5, 0.0, 0.0], atol=1e-6)
 
