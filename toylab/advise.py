@@ -123,6 +123,7 @@ def advise(
         coefficient="constant",
         coefficient_options={},
         log_every=0,
+        eval_samples=0,  # pilots are scored at their end, nobody looks at their histories
     )
     tried = round(min(max(measured.best, LOW), HIGH), 2)
     quality = quality_sweep(pilot, sorted({*SWEEP_BETAS, tried}), seeds, n, progress)
