@@ -116,6 +116,16 @@ def test_the_table_follows_the_scores(tmp_path):
     changed = tabulate(planned, out).set_index("contestant")
     assert changed.loc["rule constant", "gain"] == pytest.approx(1 - 0.06 / 0.2)
     assert changed.loc["rule constant", "gain_low"] < 0.7 < changed.loc["rule constant", "gain_high"]
+    assert changed.loc["rule constant", "gain_over_floor"] > changed.loc["rule constant", "gain"]
+
+    # A baseline as good as data has nothing above the floor to take a share of.
+    path = out / next(cell for name, cell in planned if name == BASELINE).name / SCORES
+    scores = json.loads(path.read_text())
+    scores["sliced_w1"]["floor"] = 0.2
+    path.write_text(json.dumps(scores))
+    at_floor = tabulate(planned, out).set_index("contestant")
+    assert math.isnan(at_floor.loc["rule constant", "gain_over_floor"])
+    assert at_floor.loc["rule constant", "gain"] == changed.loc["rule constant", "gain"]
     (out / planned[-1][1].name / SCORES).unlink()
     assert tabulate(planned, out).set_index("contestant").loc["rule constant", "missing"] == 1
 

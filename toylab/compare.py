@@ -20,7 +20,7 @@ from toylab.config import RunConfig
 from toylab.methods import AbstractTwoStageMethod, methods
 from toylab.proxies import proxies
 from toylab.scores import read_score
-from toylab.statistics import NO_INTERVAL, late_mean, mean_interval, relative_gain
+from toylab.statistics import NO_INTERVAL, late_mean, mean_interval, paired, relative_gain
 from toylab.sweep import Cell, cell_name
 from toylab.training.experiment import without_unused_settings
 
@@ -165,8 +165,8 @@ def tabulate(
     Returns:
         dataset, contestant, sw1 with its 95% t interval over seeds, floor, n, nfe (evaluations per sample), seeds,
         diverged, missing; gain (relative reduction of sw1 against vanilla, mean of pairs that share a seed) with its
-        interval; gain_over_floor, the same for sw1 minus the floor; grad_variance (mean of the last half); steps,
-        evaluations per example, evaluations, seconds of a lone lane.
+        interval; gain_over_floor, the same for sw1 minus the floor, NaN where a vanilla run has reached it;
+        grad_variance (mean of the last half); steps, evaluations per example, evaluations, seconds of a lone lane.
     """
     rows = []
     for dataset in dict.fromkeys(cell.config.dataset for _, cell in planned):
@@ -191,7 +191,6 @@ def _row(
     sw1 = mean_interval([score["sw1"] for score in done.values()]) if done else NO_INTERVAL
     floor = float(np.mean([score["floor"] for score in done.values()])) if done else math.nan
     gain = relative_gain(_column(done, "sw1"), _column(baseline, "sw1")) or NO_INTERVAL
-    excess = relative_gain(_column(done, "excess"), _column(baseline, "excess")) or NO_INTERVAL
     variances = [score["grad_variance"] for score in done.values() if math.isfinite(score["grad_variance"])]
     cost = network_evaluations(config)
     return {
@@ -209,12 +208,20 @@ def _row(
         "gain": gain.mean,
         "gain_low": gain.low,
         "gain_high": gain.high,
-        "gain_over_floor": excess.mean,
+        "gain_over_floor": _gain_over_floor(done, baseline),
         "grad_variance": float(np.mean(variances)) if variances else math.nan,
         "steps": config.steps,
         "evaluations_per_example": cost.per_example,
         "evaluations": cost.total,
     }
+
+
+def _gain_over_floor(done: Mapping[int, dict], baseline: Mapping[int, dict]) -> float:
+    """The gain in what sw1 has above the floor; NaN where a run of the baseline has nothing above it."""
+    pairs = paired(_column(done, "excess"), _column(baseline, "excess"))
+    if not pairs or min(base for _, base in pairs) <= 0:
+        return math.nan
+    return float(np.mean([1 - value / base for value, base in pairs]))
 
 
 def _read(folder: Path) -> dict[str, Any]:
