@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny import TINY
 
 import toylab as tl
 from toylab.coefficients import Observations, Situation, coefficients
@@ -13,7 +14,6 @@ from toylab.methods.meanflow import MeanFlow
 from toylab.proxies import proxies
 from toylab.training.experiment import build_experiment
 
-TINY = tl.RunConfig(steps=40, batch_size=32, width=16, depth=2, embed_dim=8, log_every=20, eval_samples=64)
 STD = 0.6
 
 

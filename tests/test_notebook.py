@@ -7,21 +7,19 @@ import sys
 import matplotlib.figure
 import numpy as np
 import pytest
+from tiny import TINY
 
 import toylab as tl
 from toylab.config import Change
 from toylab.plots import CHOSEN, DATA, run_figure
 from toylab.training.notebook import notebook_html
 
-TINY = tl.RunConfig(
-    dataset="two_gaussians", beta=0.5, seed=3, steps=40, batch_size=32, width=16, depth=2, embed_dim=8,
-    log_every=20, eval_samples=64,
-)  # fmt: skip
+CONFIG = TINY.replace(dataset="two_gaussians", beta=0.5, seed=3, steps=40)
 
 
 @pytest.fixture(scope="module")
 def run():
-    return tl.train(TINY, progress=False)
+    return tl.train(CONFIG, progress=False)
 
 
 def test_a_plot_is_samples_over_data_and_the_history(run):
@@ -75,12 +73,14 @@ def test_a_notebook_shows_settings_score_and_picture(run):
 
 
 def test_what_it_does_not_know_it_does_not_say(run):
-    unscored = tl.Run(TINY.replace(eval_samples=0), run.state, run.history, changes=[Change(10, "beta", 1.0)])
+    unscored = tl.Run(
+        CONFIG.replace(eval_samples=0), run.state, run.history, changes=[Change(10, "beta", 1.0)]
+    )
     shown = unscored._repr_html_()
     assert "not measured" in shown
     assert "floor" not in shown
     assert "0.5, changed while training" in shown
-    lost = tl.Run(TINY, run.state, run.history.assign(sw1=np.nan))
+    lost = tl.Run(CONFIG, run.state, run.history.assign(sw1=np.nan))
     assert "not measured, samples ran away" in lost._repr_html_()
 
 
