@@ -122,7 +122,7 @@ def curve(
     lanes = {"domain": ["chosen", "baseline"], "range": [palette.chosen, palette.baseline]}
     colour = {"field": "lane", "type": "nominal", "legend": None, "scale": lanes}
     # Dots, since a line of one point draws nothing.
-    line = {"type": "line", "strokeWidth": 2, "clip": True, "point": {"size": 9}}
+    line = {"type": "line", "strokeWidth": 2, "clip": True, "point": {"size": 9, "aria": False}}
     label = {"field": "label", "type": "nominal"}
     hover = [
         {"field": "step", "type": "quantitative", "format": ","},
@@ -152,4 +152,7 @@ _SHORT = "datum.value >= 1000 ? datum.value / 1000 + 'k' : format(datum.value, '
 
 
 def _layer(kind: str, mark: dict[str, Any], encoding: dict[str, Any]) -> dict[str, Any]:
+    # `alt` tells screen readers what the chart says: marks without data would be pictures without a name, those with
+    # data a name for every point.
+    mark = {**mark, "aria": False}
     return {"transform": [{"filter": f"datum.kind === '{kind}'"}], "mark": mark, "encoding": encoding}
