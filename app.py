@@ -5,5 +5,5 @@ import streamlit as st
 from toylab.ui import router, theme
 
 st.set_page_config(page_title="toylab", layout="wide", initial_sidebar_state="collapsed")
-theme.apply()
+theme.apply(*router.styles())
 router.run()

@@ -1,5 +1,6 @@
 """Vega-Lite specifications as plain dictionaries: a stable one is redrawn in place when its data change."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ def square(
     palette: Palette,
     key: str,
     alt: str,
+    side: int = SQUARE,
 ) -> None:
     """Samples over data in a square of fixed extent ``frame`` (centre x, centre y, half side)."""
     table = pd.DataFrame(data, columns=["x", "y"])
@@ -33,8 +35,8 @@ def square(
         table = pd.concat([table, drawn], ignore_index=True)
     x, y, half = frame
     spec = {
-        "width": SQUARE,
-        "height": SQUARE,
+        "width": side,
+        "height": side,
         "autosize": {"type": "fit", "contains": "padding"},
         "padding": {"left": 1, "right": 1, "top": 1, "bottom": 1},
         "mark": {"type": "circle", "clip": True},
@@ -87,17 +89,22 @@ def curve(
     palette: Palette,
     key: str,
     alt: str,
+    lanes: Mapping[str, str] | None = None,
+    height: int = CURVE_HEIGHT,
 ) -> None:
-    """One slim curve over steps for both lanes, on a log scale.
+    """One slim curve over steps for every lane, on a log scale.
 
     Args:
-        lines: columns step, value, lane ("chosen" or "baseline").
+        lines: columns step, value, lane.
         marks: columns step, value, label, kind: "floor" is a level rule at value, "event" an upright one.
         steps: right end of the axis: the whole run, so that the curve shows how far it has come.
         palette: colours.
         key: of the chart.
         alt: what the chart says, for those who do not see it.
+        lanes: colour of each lane; by default those of "chosen" and "baseline".
+        height: in pixels.
     """
+    lanes = lanes or {"chosen": palette.chosen, "baseline": palette.baseline}
     table = pd.concat([lines.assign(kind="line", label=""), marks.assign(lane="")], ignore_index=True)
     rule = {"type": "rule", "strokeWidth": 1, "strokeDash": [3, 3], "color": palette.faint}
     text = {"type": "text", "fontSize": 10.5, "color": palette.faint, "align": "left", "dx": 3}
@@ -119,8 +126,12 @@ def curve(
         np.isfinite(table["value"].to_numpy(float))
     ):  # nothing measured yet: an empty frame, not a logarithm of nothing
         y |= {"axis": None, "scale": {"domain": [0, 1]}}
-    lanes = {"domain": ["chosen", "baseline"], "range": [palette.chosen, palette.baseline]}
-    colour = {"field": "lane", "type": "nominal", "legend": None, "scale": lanes}
+    names = list(lanes)
+    by_lane = {"field": "lane", "type": "nominal", "legend": None}
+    colour = by_lane | {"scale": {"domain": names, "range": list(lanes.values())}}
+    # Told apart without colours too, where there are more than two.
+    dash = by_lane | {"scale": {"domain": names, "range": _DASHES[: len(names)]}}
+    by_lane = {"color": colour} | ({"strokeDash": dash} if len(names) > 2 else {})
     # Dots, since a line of one point draws nothing.
     line = {"type": "line", "strokeWidth": 2, "clip": True, "point": {"size": 9, "aria": False}}
     label = {"field": "label", "type": "nominal"}
@@ -130,14 +141,14 @@ def curve(
         {"field": "lane", "type": "nominal"},
     ]
     spec = {
-        "height": CURVE_HEIGHT,
+        "height": height,
         "padding": {"left": 2, "right": 10, "top": 4, "bottom": 2},
         "layer": [
             _layer("event", rule, {"x": x}),
             _layer("event", text, {"x": x, "y": {"value": 5}, "text": label}),
             _layer("floor", rule, {"y": y}),
             _layer("floor", {**text, "dy": -7}, {"x": {"value": 0}, "y": y, "text": label}),
-            _layer("line", line, {"x": x, "y": y, "color": colour}),
+            _layer("line", line, {"x": x, "y": y, **by_lane}),
             _layer("line", {"type": "circle", "size": 60, "opacity": 0}, {"x": x, "y": y, "tooltip": hover}),
         ],
         "config": {"view": {"stroke": None}},
@@ -149,6 +160,9 @@ def curve(
 _DECADES = [float(f"{digit}e{power}") for power in range(-4, 10) for digit in (1, 3)]
 # Vega's own "~s" writes 0k and, below one, 100m for 0.1.
 _SHORT = "datum.value >= 1000 ? datum.value / 1000 + 'k' : format(datum.value, '~g')"
+
+
+_DASHES = [[1, 0], [6, 2], [2, 2], [7, 2, 2, 2]]
 
 
 def _layer(kind: str, mark: dict[str, Any], encoding: dict[str, Any]) -> dict[str, Any]:

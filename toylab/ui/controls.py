@@ -73,6 +73,7 @@ def dataset_picker() -> None:
             args=("dataset",),
             horizontal=True,
             label_visibility="collapsed",
+            persist_state="session",
         )
 
 
@@ -98,8 +99,8 @@ def beta_slider() -> None:
         )
 
 
-def run_settings() -> None:
-    """Seed, steps, learning rate, and the rest behind a button."""
+def run_settings(*, with_proxy: bool = True) -> None:
+    """Seed, steps, learning rate, and the rest behind a button; the proxy where a page does not choose it itself."""
     seed, steps, rate = st.columns(3, gap="small", wrap=False)
     with seed:
         st.number_input("Seed", 0, settings.MAX_SEED, DEFAULTS["seed"], key="seed", bind="query-params")
@@ -109,20 +110,26 @@ def run_settings() -> None:
         _select("Learning rate", "lr", settings.LEARNING_RATES, "{:g}".format, on_change=_set_learning_rate)
     with st.popover("Advanced", width="stretch"):
         _select("Batch size", "batch", settings.BATCH_SIZES, str)
-        st.session_state.setdefault("proxy", DEFAULTS["proxy"])
-        st.selectbox(
-            "Proxy of the marginal velocity",
-            settings.PROXIES,
-            format_func=lambda name: name.replace("_", " "),
-            key="proxy",
-            on_change=_write_address,
-            args=("proxy",),
-            filter_mode=None,
-        )
+        if with_proxy:
+            _proxy()
         _select("Largest gap t − r", "gap", settings.MAX_GAPS, "{:g}".format)
         _select("Share of the batch with r = t", "equal", settings.SHARES_EQUAL, "{:g}".format)
         _select("Width of the net", "width", settings.WIDTHS, str)
         st.caption("All but β and the learning rate take effect at the next start.")
+
+
+def _proxy() -> None:
+    st.session_state.setdefault("proxy", DEFAULTS["proxy"])
+    st.selectbox(
+        "Proxy of the marginal velocity",
+        settings.PROXIES,
+        format_func=lambda name: name.replace("_", " "),
+        key="proxy",
+        on_change=_write_address,
+        args=("proxy",),
+        filter_mode=None,
+        persist_state="session",
+    )
 
 
 def _select(label: str, key: str, options: tuple, format_func, on_change=None) -> None:

@@ -19,6 +19,11 @@ def modules() -> list[ModuleType]:
     return sorted((module for module in found if hasattr(module, "TITLE")), key=lambda module: module.ORDER)
 
 
+def styles() -> list[str]:
+    """The style sheets that pages bring along as ``STYLE``."""
+    return [module.STYLE for module in modules() if hasattr(module, "STYLE")]
+
+
 def run() -> None:
     """Show the navigation (once there is something to navigate) and the current page."""
     found = modules()

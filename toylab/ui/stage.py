@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from toylab.config import RunConfig
-from toylab.jobs import JobState, Snapshot
+from toylab.jobs import JobState, Snapshot, with_baseline
 from toylab.ui import charts, theme, thumbnails, words
 from toylab.ui.words import Kind, short
 
@@ -59,7 +59,7 @@ def draw(
                 st.markdown(_curve_title(snapshot, column, title))
                 charts.curve(
                     _lines(snapshot, column),
-                    _marks(snapshot, column),
+                    marks(snapshot, column),
                     snapshot.steps,
                     palette,
                     key=f"chart_{column}",
@@ -78,7 +78,9 @@ def status_line(snapshot: Snapshot, kind: Kind = "job") -> str:
 
 def preview(config: RunConfig) -> Snapshot:
     """What to show before a run of ``config``: its data."""
-    return Snapshot(seq=0, state=JobState.STOPPED, config=config)
+    return Snapshot(
+        seq=0, state=JobState.STOPPED, configs=tuple(lane.config for lane in with_baseline(config))
+    )
 
 
 def _baseline_title() -> str:
@@ -120,7 +122,8 @@ def _lines(snapshot: Snapshot, column: str) -> pd.DataFrame:
     return lines.loc[(value > 0) & np.isfinite(value)]
 
 
-def _marks(snapshot: Snapshot, column: str) -> pd.DataFrame:
+def marks(snapshot: Snapshot, column: str) -> pd.DataFrame:
+    """Rules to draw over a curve: live changes, and the floor of the distance."""
     rows = [
         {
             "step": float(event.step),

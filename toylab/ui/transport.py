@@ -1,40 +1,58 @@
 """The transport bar: start, pause, step, stop. Outside the live fragment: no click waits for a picture."""
 
+from collections.abc import Callable
+
 import streamlit as st
 
-from toylab.jobs import Job, JobState, Snapshot
+from toylab.jobs import AbstractJob, JobState, Snapshot, TrainingJob
 from toylab.ui import controls, session
 
 
-def bar() -> None:
-    """The buttons as the present state allows them; every one has a key of the keyboard."""
-    job = session.job()
+def bar(slot: str = "lab", start: Callable[[], None] | None = None) -> None:
+    """The buttons as the present state allows them; every one has a key of the keyboard.
+
+    Args:
+        slot: whose job.
+        start: what Start does; by default it trains the lab's settings.
+    """
+    job = session.job(slot)
     active = job is not None and job.active
     paused = job is not None and job.snapshot.state is JobState.PAUSED
     with st.container(key="transport", horizontal=True, wrap=False):
         if not active:
-            st.button("Start", key="go", on_click=_start, type="primary", shortcut="S", width="stretch")
+            label, act, arguments = "Start", start or _start, ()
         elif paused:
-            st.button("Resume", key="go", on_click=_resume, type="primary", shortcut="S", width="stretch")
+            label, act, arguments = "Resume", _resume, (slot,)
         else:
-            st.button("Pause", key="go", on_click=_pause, type="primary", shortcut="S", width="stretch")
+            label, act, arguments = "Pause", _pause, (slot,)
         st.button(
-            "Stop training", key="stop", on_click=_stop, shortcut="X", disabled=not active, width="stretch"
+            label, key="go", on_click=act, args=arguments, type="primary", shortcut="S", width="stretch"
         )
+        st.button(
+            "Stop training",
+            key="stop",
+            on_click=_stop,
+            args=(slot,),
+            shortcut="X",
+            disabled=not active,
+            width="stretch",
+        )
+    if slot == "sweep":  # a grid has no single step
+        return
     with st.container(key="steps_bar", horizontal=True, wrap=False):
         for count, key in ((1, "M"), (100, "N")):
             st.button(
                 f"Step +{count}",
                 key=f"step{count}",
                 on_click=_step,
-                args=(count,),
+                args=(slot, count),
                 shortcut=key,
                 disabled=not active,
                 width="stretch",
             )
 
 
-def retry_button(job: Job) -> None:
+def retry_button(job: TrainingJob) -> None:
     """After a divergence: the same again with a third of the learning rate."""
     rate = job.snapshot.config.learning_rate / 3
     st.button(f"Retry with learning rate {rate:.1g}", key="retry", on_click=_retry, args=(rate,))
@@ -44,27 +62,27 @@ def _start() -> None:
     session.start(controls.config())
 
 
-def _pause() -> None:
-    session.act(Job.pause, lambda snapshot: snapshot.state is JobState.PAUSED)
+def _pause(slot: str) -> None:
+    session.act(AbstractJob.pause, lambda snapshot: snapshot.state is JobState.PAUSED, slot=slot)
 
 
-def _resume() -> None:
-    session.act(Job.resume, lambda snapshot: snapshot.state is not JobState.PAUSED)
+def _resume(slot: str) -> None:
+    session.act(AbstractJob.resume, lambda snapshot: snapshot.state is not JobState.PAUSED, slot=slot)
 
 
-def _stop() -> None:
-    job = session.job()
-    session.act(Job.stop, lambda _: job is None or not job.active)
+def _stop(slot: str) -> None:
+    job = session.job(slot)
+    session.act(AbstractJob.stop, lambda _: job is None or not job.active, slot=slot)
 
 
-def _step(count: int) -> None:
-    job = session.job()
+def _step(slot: str, count: int) -> None:
+    job = session.job(slot)
     before = job.snapshot.step if job else 0
 
     def arrived(snapshot: Snapshot) -> bool:
         return snapshot.state is JobState.PAUSED and snapshot.step >= before + count
 
-    session.act(lambda job: job.advance(count), arrived)
+    session.act(lambda job: job.advance(count), arrived, slot=slot)
 
 
 def _retry(rate: float) -> None:
