@@ -24,6 +24,7 @@ from typing import Literal
 
 from PIL import Image
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from toylab.ui import router
 
@@ -79,10 +80,13 @@ def trained(browser: Browser, address: str, scheme: Literal["light", "dark"]) ->
 def visit(page: Page, module: ModuleType, alone: bool) -> None:
     """Go to a page by its link, which keeps the tab's runs; an address would begin a new tab."""
     if not alone:
-        page.get_by_test_id("stAppViewContainer").page.get_by_role(
-            "link", name=module.TITLE, exact=True
-        ).first.click()
+        page.get_by_role("link", name=module.TITLE, exact=True).first.click()
     settle(page)
+    status = page.locator(".st-key-status")
+    if status.count() and status.first.inner_text().strip().startswith("READY"):  # it trains something of its own
+        page.get_by_role("button", name="Start").first.click()
+        with contextlib.suppress(PlaywrightTimeout):
+            page.get_by_text("DONE", exact=True).first.wait_for(timeout=TIMEOUT)
 
 
 def settle(page: Page) -> None:

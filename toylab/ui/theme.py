@@ -111,7 +111,7 @@ _SHEET = """
 .st-key-seed [data-testid^="stNumberInputStep"] { display: none; }
 
 @media (max-width: 960px) {
-  .stMainBlockContainer { padding: 1.2rem 0.9rem 2rem; }
+  .stMainBlockContainer { padding: 2.3rem 0.9rem 2rem; }
   .st-key-lab { flex-wrap: wrap; }
   .st-key-lab > div { width: 100% !important; flex: 1 1 100% !important; }
   .st-key-rail { width: 100% !important; }
