@@ -83,7 +83,8 @@ def visit(page: Page, module: ModuleType, alone: bool) -> None:
         page.get_by_role("link", name=module.TITLE, exact=True).first.click()
     settle(page)
     status = page.locator(".st-key-status")
-    if status.count() and status.first.inner_text().strip().startswith("READY"):  # it trains something of its own
+    # A page that trains something of its own.
+    if status.count() and status.first.inner_text().strip().startswith("READY"):
         page.get_by_role("button", name="Start").first.click()
         with contextlib.suppress(PlaywrightTimeout):
             page.get_by_text("DONE", exact=True).first.wait_for(timeout=TIMEOUT)
