@@ -16,6 +16,7 @@ from toylab.cli.output import note
 DONE, INTERNAL, BAD_USAGE, DIVERGED, INTERRUPTED = 0, 1, 2, 3, 130
 
 COMMANDS = {
+    "app": "the lab in the browser: train live, move beta while it trains",
     "list": "names of one kind: datasets, methods, proxies, coefficients, time_samplers, metrics, presets",
     "train": "train one run and save it as a folder",
     "sample": "draw samples from a run",

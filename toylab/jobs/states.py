@@ -21,6 +21,11 @@ class JobState(StrEnum):
     FAILED = "failed"
     ORPHANED = "orphaned"
 
+    @property
+    def is_final(self) -> bool:
+        """Whether a job never leaves it."""
+        return self in TERMINAL
+
 
 TERMINAL = frozenset({JobState.DONE, JobState.STOPPED, JobState.DIVERGED, JobState.FAILED})
 """States that a job never leaves."""

@@ -133,7 +133,7 @@ def curve(
     dash = by_lane | {"scale": {"domain": names, "range": _DASHES[: len(names)]}}
     by_lane = {"color": colour} | ({"strokeDash": dash} if len(names) > 2 else {})
     # Dots, since a line of one point draws nothing.
-    line = {"type": "line", "strokeWidth": 2, "clip": True, "point": {"size": 9}}
+    line = {"type": "line", "strokeWidth": 2, "clip": True, "point": {"size": 9, "aria": False}}
     label = {"field": "label", "type": "nominal"}
     hover = [
         {"field": "step", "type": "quantitative", "format": ","},
@@ -166,4 +166,7 @@ _DASHES = [[1, 0], [6, 2], [2, 2], [7, 2, 2, 2]]
 
 
 def _layer(kind: str, mark: dict[str, Any], encoding: dict[str, Any]) -> dict[str, Any]:
+    # `alt` tells screen readers what the chart says: marks without data would be pictures without a name, those with
+    # data a name for every point.
+    mark = {**mark, "aria": False}
     return {"transform": [{"filter": f"datum.kind === '{kind}'"}], "mark": mark, "encoding": encoding}

@@ -73,6 +73,12 @@ _SHEET = """
 .st-key-squares div { max-width: 100%; }
 .st-key-squares canvas { max-width: 100%; height: auto !important; }
 
+/* Streamlit's own are a little too faint to read: 4.5 to 1 at least. */
+[data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] p { color: var(--faint); opacity: 1; }
+[data-testid="stCode"] .token { color: inherit !important; }
+[data-testid="stCode"] .token.keyword { color: var(--chosen) !important; }
+[data-testid="stCode"] .token.comment { color: var(--faint) !important; }
+
 .st-key-title { gap: 0.1rem; }
 .st-key-title h1 { font-size: 1.45rem; padding: 0; letter-spacing: -0.015em; }
 .st-key-title p { opacity: 0.7; font-size: 0.86rem; }
@@ -105,7 +111,7 @@ _SHEET = """
 .st-key-seed [data-testid^="stNumberInputStep"] { display: none; }
 
 @media (max-width: 960px) {
-  .stMainBlockContainer { padding: 1.2rem 0.9rem 2rem; }
+  .stMainBlockContainer { padding: 2.3rem 0.9rem 2rem; }
   .st-key-lab { flex-wrap: wrap; }
   .st-key-lab > div { width: 100% !important; flex: 1 1 100% !important; }
   .st-key-rail { width: 100% !important; }

@@ -152,7 +152,7 @@ def _facts(kind: str, item: Member) -> None:
         lines["Published with"] = _settings(item.published) or "no settings that carry over to two dimensions"
         lines["In a short budget"] = _settings(item.adapted) or "needs nothing more"
     if item.source:
-        lines["Stated as published?"] = as_markdown(" ".join(item.source.split()))
+        lines["On the source"] = as_markdown(" ".join(item.source.split()))
     if item.reference:
         lines["Source"] = _cited(item.reference)
     st.markdown("\n".join(f"- **{name}**: {text}" for name, text in lines.items()))

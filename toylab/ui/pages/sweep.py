@@ -1,0 +1,273 @@
+"""The sweep: a grid of beta by seed that fills as cells finish."""
+
+import math
+
+import streamlit as st
+
+from toylab.config import RunConfig
+from toylab.jobs import JobState, SweepJob, SweepSnapshot
+from toylab.jobs.sweep_job import MAX_CELLS, SCORE_N
+from toylab.ui import controls, session, settings, sweep_charts, theme, transport
+from toylab.ui.guard import guarded
+from toylab.ui.words import short
+
+TITLE = "Sweep"
+ORDER = 20
+
+RAIL_WIDTH = 292
+LIVE_SECONDS = 0.5
+MAX_BETAS, MAX_SEEDS = 11, 5
+DEFAULT_STEPS = 2_000
+"""Half a minute for the grid that the page starts with, on two cores."""
+SCORING_SECONDS = 0.5
+"""About what the score of a cell takes, besides its steps."""
+
+STYLE = """
+.st-key-sweep { gap: 1.6rem; align-items: flex-start; }
+.st-key-sweep_stage { min-width: 0; }
+.st-key-sweep_stage [data-stale="true"] { opacity: 1 !important; }
+.st-key-sweep_charts { gap: 1.4rem; }
+@media (max-width: 960px) {
+  .st-key-sweep, .st-key-sweep_charts { flex-wrap: wrap; }
+  .st-key-sweep > div, .st-key-sweep_charts > div { width: 100% !important; flex: 1 1 100% !important; }
+}
+"""
+
+
+def render() -> None:
+    """Draw the page."""
+    controls.read_address()
+    job = session.job("sweep")
+    with st.container(key="sweep", horizontal=True, wrap=False):
+        with st.container(key="rail", width=RAIL_WIDTH):
+            _rail(job)
+        with st.container(key="sweep_stage"):
+            _stage(job)
+
+
+def betas(first: float, last: float, count: int) -> list[float]:
+    """``count`` coefficients from ``first`` to ``last``, evenly spaced; equal ones once.
+
+    >>> betas(0.0, 1.5, 4)
+    [0.0, 0.5, 1.0, 1.5]
+    """
+    if count == 1:
+        return [first]
+    spaced = [first + (last - first) * index / (count - 1) for index in range(count)]
+    return sorted({round(beta, 4) for beta in spaced})
+
+
+def plan(base: RunConfig, first: float, last: float, count: int, num_seeds: int) -> list[RunConfig]:
+    """The cells: seed by seed, so that the first row is finished first."""
+    return [
+        base.replace(beta=beta, seed=base.seed + seed)
+        for seed in range(num_seeds)
+        for beta in betas(first, last, count)
+    ]
+
+
+def _cells() -> list[RunConfig]:
+    state = st.session_state
+    first, last = sorted(
+        (settings.snap_beta(state.get("sweep_from", 0.0)), settings.snap_beta(state.get("sweep_to", 1.5)))
+    )
+    return plan(
+        controls.config(), first, last, int(state.get("sweep_betas", 4)), int(state.get("sweep_seeds", 2))
+    )
+
+
+def _rail(job: SweepJob | None) -> None:
+    with st.container(key="title"):
+        st.title("Sweep", anchor=False)
+        st.markdown("Many runs, one picture: which β, and how sure")
+    transport.bar("sweep", _start)
+    if notice := session.notice():
+        st.error(notice)
+    first, last = st.columns(2, gap="small")
+    with first:
+        st.number_input(
+            "β from",
+            settings.BETA_MIN,
+            settings.BETA_MAX,
+            0.0,
+            0.25,
+            key="sweep_from",
+            persist_state="session",
+        )
+    with last:
+        st.number_input(
+            "β to", settings.BETA_MIN, settings.BETA_MAX, 1.5, 0.25, key="sweep_to", persist_state="session"
+        )
+    count, seeds = st.columns(2, gap="small")
+    with count:
+        st.number_input("Values of β", 1, MAX_BETAS, 4, key="sweep_betas", persist_state="session")
+    with seeds:
+        st.number_input("Seeds", 1, MAX_SEEDS, 2, key="sweep_seeds", persist_state="session")
+    _estimate(job)
+    controls.dataset_picker()
+    controls.run_settings()
+
+
+def _start() -> None:
+    session.submit(lambda: SweepJob(_cells()))
+
+
+def _estimate(job: SweepJob | None) -> None:
+    """How long the grid will take, from the time of a step measured on this machine."""
+    if job is not None and job.active:
+        return
+    st.fragment(_measured, run_every=0.5)()
+
+
+@guarded
+def _measured() -> None:
+    cells = _cells()
+    base = cells[0]
+    if len(cells) > MAX_CELLS:
+        st.caption(f":red[{len(cells)} cells: at most {MAX_CELLS}.]")
+        return
+    shape = (base.dataset, base.batch_size, base.proxy, base.p_equal, base.max_gap, base.width)
+    future = session.compute("sweep_speed", shape, lambda: _step_seconds(base))
+    if not future.done():
+        st.caption(f"{len(cells)} runs of {base.steps:,} steps. Measuring how long a step takes here …")
+        return
+    if future.exception() is not None:
+        st.caption(f"{len(cells)} runs of {base.steps:,} steps; how long they take is not known.")
+        return
+    seconds, cores = future.result()
+    total = seconds_of(len(cells), base.steps, seconds, cores)
+    st.caption(
+        f"{len(cells)} runs of {base.steps:,} steps: about {duration(total)} here ({1e3 * seconds:.2g} ms a step)."
+    )
+
+
+def _step_seconds(config: RunConfig) -> tuple[float, int]:
+    import jax
+
+    from toylab.compare import step_seconds
+
+    return step_seconds(config), jax.local_device_count()
+
+
+def seconds_of(num_cells: int, steps: int, step_seconds: float, cores: int) -> float:
+    """Seconds of a sweep whose cells train ``cores`` at a time and are scored one by one.
+
+    >>> seconds_of(4, 1000, 0.001, 2)
+    4.0
+    """
+    return math.ceil(num_cells / cores) * steps * step_seconds + num_cells * SCORING_SECONDS
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: 45 s, 3 min.
+
+    >>> duration(44.2), duration(170.0)
+    ('44 s', '3 min')
+    """
+    return f"{max(1, round(seconds))} s" if seconds < 100 else f"{round(seconds / 60)} min"
+
+
+def _stage(job: SweepJob | None) -> None:
+    seconds = LIVE_SECONDS if job is not None and job.active else None
+    st.fragment(_live, run_every=seconds)(job.snapshot.state if job is not None else None)
+
+
+@guarded
+def _live(drawn_state: JobState | None) -> None:
+    job, palette = session.job("sweep"), theme.palette()
+    snapshot = (
+        job.snapshot
+        if job is not None
+        else SweepSnapshot(0, JobState.STOPPED, tuple(_cells()), (None,) * len(_cells()))
+    )
+    cells = sweep_charts.table(snapshot)
+    with st.container(key="status"):
+        st.progress(snapshot.share_done, text=status_line(snapshot, started=job is not None))
+    metric = (
+        st.segmented_control(
+            "Shown",
+            list(sweep_charts.METRICS),
+            default="sw1",
+            format_func=lambda name: sweep_charts.METRICS[name],
+            key="sweep_metric",
+        )
+        or "sw1"
+    )
+    with st.container(key="sweep_charts", horizontal=True, wrap=False):
+        with st.container(key="sweep_grid_box"):
+            st.markdown("**Every cell**")
+            idle = job is not None and not job.active and snapshot.num_done > 0
+            chosen = sweep_charts.grid(cells, metric, palette, "sweep_grid", selectable=idle)
+        with st.container(key="sweep_curve_box"):
+            st.markdown("**Over β**, means with 95% intervals")
+            sweep_charts.over_beta(cells, metric, palette, "sweep_over_beta")
+    with st.container(key="sweep_sentence"):
+        text = sentence(snapshot, job is not None)
+        st.markdown(f":red[{text}]" if snapshot.state is JobState.FAILED else text)
+    if job is not None and idle:
+        _opener(job, chosen)
+    if job is not None and snapshot.state is not drawn_state:
+        st.rerun(scope="app")
+
+
+def _opener(job: SweepJob, chosen: int | None) -> None:
+    """A finished cell in numbers; clicking the grid chooses one, and so does the list."""
+    finished = [cell for cell, score in enumerate(job.snapshot.scores) if score is not None]
+    index = finished.index(chosen) if chosen in finished else 0
+    cell = st.selectbox(
+        "Cell",
+        finished,
+        index,
+        format_func=lambda cell: _name(job.snapshot.configs[cell]),
+        key=f"sweep_cell_{finished[index]}",
+        filter_mode=None,
+    )
+    score = job.snapshot.scores[cell]
+    if score is None:
+        return
+    if score.diverged_at >= 0:
+        st.markdown(f"Diverged at step {score.diverged_at:,}: not scored.")
+    else:
+        st.markdown(
+            f"Distance to the data {short(score.sw1)} ± {short(score.stderr)} (n = {SCORE_N:,}, floor "
+            f"{short(score.floor)}); loss {short(score.loss)}, gradient variance {short(score.grad_variance)}."
+        )
+
+
+def _name(config: RunConfig) -> str:
+    return f"β = {config.beta:g}, seed {config.seed}"
+
+
+def status_line(snapshot: SweepSnapshot, *, started: bool) -> str:
+    """State and progress in words that tests and screen readers find too."""
+    if not started:
+        return f"**READY** · {len(snapshot.configs)} cells"
+    parts = [f"**{snapshot.state.value.upper()}**", f"{snapshot.num_done} of {len(snapshot.configs)} cells"]
+    if snapshot.state is JobState.RUNNING and snapshot.eta is not None:
+        parts.append(f"{duration(snapshot.eta)} to go")
+    return " · ".join(parts)
+
+
+def sentence(snapshot: SweepSnapshot, started: bool) -> str:
+    """What the grid says, with n, seeds and floor; never more than the seeds carry."""
+    if snapshot.message:
+        return snapshot.message
+    if not started:
+        return "Press Start: every cell is a run of its own, and the same seed means the same data and noise."
+    means = sweep_charts.summary(sweep_charts.table(snapshot), "sw1").to_dict("records")
+    if not means:
+        return "The first cells are training; each is scored when it ends."
+    best = min(means, key=lambda row: row["mean"])
+    seeds = int(best["n"])
+    floors = [score.floor for score in snapshot.scores if score is not None and math.isfinite(score.floor)]
+    interval = f" [{short(best['low'])}, {short(best['high'])}]" if math.isfinite(best["low"]) else ""
+    text = (
+        f"Lowest mean distance so far: β = {best['beta']:g}, {short(best['mean'])}{interval} over {seeds} "
+        f"seed{'s' if seeds > 1 else ''} (n = {SCORE_N:,}, floor {short(sum(floors) / len(floors))})."
+    )
+    if seeds < 2:
+        return f"{text} One seed says little about β."
+    rivals = [f"{row['beta']:g}" for row in means if row is not best and row["low"] <= best["mean"]]
+    if rivals:
+        return f"{text} The interval of β = {', '.join(rivals)} reaches that far down: more seeds would tell."
+    return text
