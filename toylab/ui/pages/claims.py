@@ -157,7 +157,7 @@ def _detail(row: Mapping[str, Any]) -> None:
         facts["Note"] = as_markdown(row["note"])
     facts["Runs"] = f"{row['num_runs']:,}"
     st.markdown("\n".join(f"- **{name}**: {text}" for name, text in facts.items()))
-    st.code(row["command"], language="bash")
+    st.code(row["command"], language="bash", wrap_lines=True)
     if row["deviations"]:
         st.caption(FOOTNOTE)
 
@@ -169,25 +169,30 @@ def _source(row: Mapping[str, Any]) -> str:
 
 
 def _table(effects: list[Mapping[str, Any]]) -> str:
-    lines = [
-        "| effect | claimed | measured (95%) | seeds | n | floor | needed | verdict |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    lines = ["| effect | measured (95%) | behind it | verdict |", "|---|---|---|---|"]
     for effect in effects:
         low, high = (_value(end, effect["unit"]) for end in effect["interval"])
-        needed = effect["seeds_needed"]
+        mean = _value(effect["mean"], effect["unit"])
         cells = [
             as_markdown(effect["name"]),
-            _claimed(effect),
-            f"{_value(effect['mean'], effect['unit'])} ({low} to {high})",
-            f"{len(effect['values'])}" + (f", {effect['lost']} lost" if effect["lost"] else ""),
-            f"{effect['n']:,}",
-            _value(effect["floor"], "number"),
-            "–" if needed is None else f"{needed:,}",
+            f"**{mean}** ({low} to {high}); claimed {_claimed(effect)}",
+            _behind(effect),
             MARKS[effect["verdict"]],
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _behind(effect: Mapping[str, Any]) -> str:
+    """Seeds, n, floor, and how many seeds the claimed size takes."""
+    parts = [f"{len(effect['values'])} seeds", f"n = {effect['n']:,}"]
+    if effect["lost"]:
+        parts.insert(1, f"{effect['lost']} lost")
+    if effect["floor"] is not None:
+        parts.append(f"floor {_value(effect['floor'], 'number')}")
+    if effect["seeds_needed"] is not None:
+        parts.append(f"needs {effect['seeds_needed']:,} seeds")
+    return ", ".join(parts)
 
 
 def _claimed(effect: Mapping[str, Any]) -> str:

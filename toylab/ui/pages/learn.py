@@ -21,7 +21,12 @@ STYLE = """
 .st-key-text_minutes li, .st-key-text_scope li, .st-key-text_sources li { margin-bottom: 0.25rem; }
 .st-key-text_glossary table { font-size: 0.9rem; }
 .st-key-text_glossary td, .st-key-text_glossary th { padding: 0.3rem 0.7rem; vertical-align: baseline; }
-.st-key-text_glossary [data-testid="stMarkdownContainer"] { overflow-x: auto; }
+@media (max-width: 640px) {
+  .st-key-text_glossary thead { display: none; }
+  .st-key-text_glossary table, .st-key-text_glossary tbody, .st-key-text_glossary tr { display: block; }
+  .st-key-text_glossary tr { border-bottom: 1px solid var(--edge); padding: 0.3rem 0; }
+  .st-key-text_glossary td { display: block; border: 0; padding: 0.1rem 0; }
+}
 """
 COLUMNS = 4
 

@@ -27,8 +27,10 @@ STYLE = (
 }
 .st-key-family_proxies [data-testid="stCaptionContainer"] p,
 .st-key-family_rules [data-testid="stCaptionContainer"] p { grid-template-columns: 5rem 3rem; }
-[class*="st-key-about_"] .katex-display { margin: 0.4rem 0; overflow-x: auto; overflow-y: hidden; }
-[class*="st-key-about_"] .katex-display > .katex { text-align: left; }
+[class*="st-key-about_"] .katex-display { margin: 0.4rem 0; }
+/* A long formula breaks at its signs. */
+[class*="st-key-about_"] .katex-display > .katex { white-space: normal; }
+[class*="st-key-about_"] .katex-display .base { margin: 0.15rem 0; }
 @media (max-width: 640px) {
   [class*="st-key-family_"] [role="radiogroup"] > div { flex-wrap: wrap; }
   [class*="st-key-family_"] label { flex: 1 0 100%; }

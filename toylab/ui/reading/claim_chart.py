@@ -80,7 +80,7 @@ def _spec(count: int, unit: str, palette: Palette) -> dict[str, Any]:
         "height": ROW * count + 26,
         "padding": {"left": 2, "right": 10, "top": 4, "bottom": 2},
         "layer": [
-            {"data": {"values": [{"zero": 0}]}, "mark": {"type": "rule", "color": palette.frame},
+            {"data": {"values": [{"zero": 0}]}, "mark": {"type": "rule", "color": palette.frame, "aria": False},
              "encoding": {"x": {"field": "zero", "type": "quantitative"}}},
             _layer("band", {"type": "bar", "height": 34, "color": palette.data, "opacity": 0.3},
                    {"x": x, "x2": to, "y": y}),
@@ -98,7 +98,11 @@ def _spec(count: int, unit: str, palette: Palette) -> dict[str, Any]:
 
 
 def _layer(kind: str, mark: dict[str, Any], encoding: dict[str, Any]) -> dict[str, Any]:
-    return {"transform": [{"filter": f"datum.kind === '{kind}'"}], "mark": mark, "encoding": encoding}
+    return {
+        "transform": [{"filter": f"datum.kind === '{kind}'"}],
+        "mark": {**mark, "aria": False},
+        "encoding": encoding,
+    }
 
 
 def _alt(claim: str, effects: list[Mapping[str, Any]]) -> str:

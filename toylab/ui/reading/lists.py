@@ -21,7 +21,11 @@ STYLE = """
 [class*="st-key-about_"] li { margin: 0.1rem 0 0.1rem 1rem; font-size: 0.92rem; }
 [class*="st-key-about_"] table { font-size: 0.86rem; font-variant-numeric: tabular-nums; }
 [class*="st-key-about_"] td, [class*="st-key-about_"] th { padding: 0.3rem 0.55rem; }
-[class*="st-key-about_"] [data-testid="stMarkdownContainer"]:has(table) { overflow-x: auto; }
+[class*="st-key-about_"] td:first-child { overflow-wrap: anywhere; }
+@media (max-width: 640px) {
+  [class*="st-key-about_"] table { font-size: 0.8rem; }
+  [class*="st-key-about_"] td, [class*="st-key-about_"] th { padding: 0.25rem 0.3rem; }
+}
 """
 
 

@@ -70,15 +70,15 @@ def draw(palette: Palette) -> None:
         "height": 230,
         "layer": [
             {
-                "mark": {"type": "rule", "color": palette.faint, "strokeDash": [3, 3]},
+                "mark": {"aria": False, "type": "rule", "color": palette.faint, "strokeDash": [3, 3]},
                 "encoding": {"y": {"datum": 0}},
             },
             {
-                "mark": {"type": "rule", "strokeWidth": 2.5, "color": palette.chosen},
+                "mark": {"aria": False, "type": "rule", "strokeWidth": 2.5, "color": palette.chosen},
                 "encoding": {"x": x, "y": low, "y2": high},
             },
             {
-                "mark": {"type": "circle", "size": 110, "opacity": 1, "color": palette.chosen},
+                "mark": {"aria": False, "type": "circle", "size": 110, "opacity": 1, "color": palette.chosen},
                 "encoding": {"x": x, "y": y, "tooltip": hover},
             },
         ],
