@@ -121,13 +121,13 @@ class Job:
         return pausing or self._overdue() or bool(self._changes)
 
     def runs(self) -> list[Any]:
-        """The lanes as runs that can be saved, (chosen, baseline); only once the job has ended.
+        """The lanes as runs that can be saved, (chosen, baseline); once the job has ended, or while it is paused.
 
         Raises:
-            ValueError: the job still trains, or never began.
+            ValueError: the job trains just now, or never began.
         """
-        if self.active or self._live is None:
-            raise ValueError("a run can be saved once it has ended")
+        if (self.active and self.snapshot.state is not JobState.PAUSED) or self._live is None:
+            raise ValueError("a run can be read once it has ended or is paused")
         return self._live.runs()
 
     # Work: the worker alone.

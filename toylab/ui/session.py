@@ -2,14 +2,18 @@
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
+from typing import TypeVar
 
 import streamlit as st
 
 from toylab.config import RunConfig
 from toylab.jobs import Job, JobManager, JobState, Snapshot
 from toylab.jobs.warmup import chores
+
+T = TypeVar("T")
 
 ACT_SECONDS = 0.4
 """How long a click waits for the worker, so that the page is drawn in the new state at once."""
@@ -93,3 +97,19 @@ def warm_up(config: RunConfig) -> None:
 def is_live(current: Job | None) -> bool:
     """Whether the picture moves."""
     return current is not None and current.active and current.state is not JobState.PAUSED
+
+
+@cache
+def _calculator() -> ThreadPoolExecutor:
+    # Stands in for the worker, which takes computations between two stretches of training.
+    return ThreadPoolExecutor(1, thread_name_prefix="toylab-compute")
+
+
+def compute(slot: str, key: Hashable, task: Callable[[], T]) -> "Future[T]":
+    """``task()`` on a thread of its own, once per ``key``; a new key in the same slot replaces the old one."""
+    known = st.session_state.setdefault("computed", {})
+    if slot not in known or known[slot][0] != key:
+        if slot in known:
+            known[slot][1].cancel()
+        known[slot] = (key, _calculator().submit(task))
+    return known[slot][1]
