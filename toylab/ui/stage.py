@@ -10,7 +10,7 @@ import streamlit as st
 from toylab.config import RunConfig
 from toylab.jobs import JobState, Snapshot
 from toylab.ui import charts, theme, thumbnails, words
-from toylab.ui.views import Shown
+from toylab.ui.view_base import Shown
 from toylab.ui.words import Kind, short
 
 LANES = ("chosen", "baseline")
@@ -37,10 +37,12 @@ def draw(
     palette = theme.palette()
     with st.container(key="status"):
         st.progress(min(1.0, snapshot.step / snapshot.steps), text=status_line(snapshot, kind))
-    if view is not None and view.draw is not None:
-        view.draw()
-    else:
-        _squares(snapshot, palette)
+    # One container whatever is in it: what follows keeps its place in the page, and nothing old flashes up there.
+    with st.container(key="picture"):
+        if view is not None and view.draw is not None:
+            view.draw()
+        else:
+            _squares(snapshot, palette)
     with st.container(key="sentence", horizontal=True, vertical_alignment="center"):
         text = words.sentence(snapshot, place, kind) if view is None else view.sentence
         failed = snapshot.state in {JobState.DIVERGED, JobState.FAILED} and view is None

@@ -3,36 +3,22 @@
 Each is computed once per state of a run, on the worker (`session.compute`), and only for a run that stands still.
 """
 
-import math
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-import pandas as pd
 import streamlit as st
 
 from toylab.jobs import Job, JobState
-from toylab.ui import charts, session, stored, theme, thumbnails, view_charts
-from toylab.ui.components.player import player
-from toylab.ui.words import short
+from toylab.ui import session, stored, view_field, view_paths, view_steps
+from toylab.ui.view_base import Shown
 
 if TYPE_CHECKING:
     from toylab.training import Run
-    from toylab.views import FewSteps, Field, Trajectories
 
 LIVE, STEPS, PATHS, FIELD = VIEWS = ("One step", "More steps", "Trajectories", "Field")
-NUM_SHOWN = 1024
-SMALL = 205
-"""Side of a small square: two rows of them, with titles, are as high as a large one."""
-FIELD_SIDE = 396
-PER_SIDE = 15
-GRID_SHARE = 0.92
-"""Of the frame: the labels of the axes stand outside."""
-TIMES = (0.02, *(round(0.05 * k, 2) for k in range(1, 21)))
-FIELD_POINTS = 1024
-NOISE_REACH = 3.0
-"""A square from -3 to 3 holds 99 % of the noise."""
+MODULES = {STEPS: view_steps, PATHS: view_paths, FIELD: view_field}
+"""Each has `compute(runs)`, for the worker, and `view(content)`, which shows what that gave."""
 
 
 class Source(NamedTuple):
@@ -40,20 +26,6 @@ class Source(NamedTuple):
 
     key: Hashable
     runs: "Callable[[], Sequence[Run]]"
-
-
-class Shown(NamedTuple):
-    """What stands in for the live squares and the sentence.
-
-    Attributes:
-        sentence: in place of the usual one.
-        draw: draws the view; None where the live squares stay.
-        pending: whether it is being computed.
-    """
-
-    sentence: str
-    draw: Callable[[], None] | None = None
-    pending: bool = False
 
 
 def control() -> None:
@@ -88,12 +60,8 @@ def shown(where: Source | str) -> Shown | None:
         return None
     if isinstance(where, str):
         return Shown(where)
-    task, draw = {
-        STEPS: (_compute_steps, _draw_steps),
-        PATHS: (_compute_paths, _draw_paths),
-        FIELD: (_compute_field, _draw_field),
-    }[name]
-    future = session.compute(f"view {name}", where.key, lambda: task(where.runs()))
+    module = MODULES[name]
+    future = session.compute(f"view {name}", where.key, lambda: module.compute(where.runs()))
     if not future.done():
         return Shown("Computing this view; a few seconds the first time.", pending=True)
     if future.cancelled():
@@ -104,218 +72,11 @@ def shown(where: Source | str) -> Shown | None:
     if error is not None:
         # What nobody foresaw is for the guard of the page, which tells it where the view would be.
         return Shown("", partial(_raise, error))
-    return draw(future.result())
+    return module.view(future.result())
 
 
 def _raise(error: BaseException) -> None:
     raise error
-
-
-# In few and in many steps.
-
-
-def _compute_steps(runs: "Sequence[Run]") -> "tuple[Any, tuple[FewSteps, ...]]":
-    # Here as below, since it brings in JAX.
-    from toylab import views
-
-    return runs[0].config, tuple(views.few_step_samples(run) for run in runs[:2])
-
-
-def _draw_steps(content: "tuple[Any, tuple[FewSteps, ...]]") -> Shown:
-    config, lanes = content
-    chosen = lanes[0]
-    palette, frame = theme.palette(), thumbnails.frame_of(chosen.reference)
-    table = _score_table(lanes)
-    first = chosen.scores[0]
-
-    def draw() -> None:
-        with st.container(key="view_steps", horizontal=True, wrap=False):
-            with st.container(key="view_few"):
-                for row in range(0, len(chosen.steps), 2):
-                    with st.container(key=f"view_few_{row}", horizontal=True, wrap=False):
-                        for index in range(row, min(row + 2, len(chosen.steps))):
-                            _small_square(config, chosen, index, frame, palette)
-            with st.container(key="view_scores"):
-                st.markdown(
-                    f"**Distance to the data** (sliced W1) :orange[● β = 0] :blue[● β = {config.beta:g}]"
-                )
-                view_charts.distance_over_steps(
-                    table,
-                    first.floor,
-                    palette,
-                    key="chart_steps",
-                    alt=f"Distance to the data over steps; chosen lane {_listed(chosen)}",
-                )
-                st.caption(
-                    f"Means over {first.num_keys} sets of n = {first.n:,} samples; bars: one standard error."
-                )
-
-    return Shown(steps_sentence(chosen), draw)
-
-
-def _small_square(config: Any, few: "FewSteps", index: int, frame: tuple, palette: theme.Palette) -> None:
-    count = few.steps[index]
-    with st.container(key=f"view_few_square_{count}"):
-        name = f"{count} step{'s' if count > 1 else ''}"
-        st.markdown(f":blue[●] **{name}** · {_plus_minus(few.scores[index].value, few.scores[index].stderr)}")
-        charts.square(
-            few.reference[:NUM_SHOWN],
-            few.samples[index][:NUM_SHOWN],
-            frame,
-            palette.chosen,
-            palette,
-            key=f"chart_few_{count}",
-            alt=f"Samples in {name} over the data of {config.dataset}",
-            side=SMALL,
-        )
-
-
-def _score_table(lanes: "Sequence[FewSteps]") -> pd.DataFrame:
-    rows = [
-        {
-            "steps": float(count),
-            "value": score.value,
-            "low": max(score.value - score.stderr, score.value / 10),
-            "high": score.value + score.stderr,
-            "lane": lane,
-        }
-        for lane, few in zip(("chosen", "baseline"), lanes, strict=False)
-        for count, score in zip(few.steps, few.scores, strict=True)
-        if math.isfinite(score.value)
-    ]
-    return pd.DataFrame(rows, columns=["steps", "value", "low", "high", "lane"])
-
-
-def steps_sentence(few: "FewSteps") -> str:
-    """One step against many: which is better, where zero is outside the interval of their difference."""
-    gain, many = few.gain, few.steps[-1]
-    if not math.isfinite(gain.mean):
-        return "Some samples are not finite: there is no distance to compare."
-    said = f"{_plus_minus(abs(gain.mean), (gain.high - gain.low) / 2)}, 95 % interval of {gain.n} pairs"
-    if gain.low > 0:
-        return f"{many} steps end nearer the data than one (by {said}): the net knows its velocity better than the jump."
-    if gain.high < 0:
-        return f"One step ends nearer the data than {many} (by {said}): the net knows the jump better than the way."
-    return (
-        f"One step and {many} do not differ beyond noise ({said}): more steps do not mend what is wrong here."
-    )
-
-
-def _listed(few: "FewSteps") -> str:
-    pairs = zip(few.steps, few.scores, strict=True)
-    return ", ".join(f"{short(score.value)} in {count}" for count, score in pairs)
-
-
-# Trajectories.
-
-
-def _compute_paths(runs: "Sequence[Run]") -> "tuple[Any, Trajectories]":
-    from toylab import views
-
-    return runs[0].config, views.trajectories(runs[0], (1, 16), n=160, num_times=17)
-
-
-def _draw_paths(content: "tuple[Any, Trajectories]") -> Shown:
-    config, paths = content
-
-    def draw() -> None:
-        with st.container(key="view_paths"):
-            labels = [f"{count} step{'s' if count > 1 else ''}" for count in paths.steps]
-            player(
-                (f"The net, β = {config.beta:g}", dict(zip(labels, paths.model, strict=True))),
-                ("The exact flow, from the same noise", {"exact": paths.oracle}),
-                paths.reference,
-                wide_frame(paths.reference),
-                theme.palette(),
-                key="player",
-                alt=f"{len(paths.oracle)} paths from noise to the data of {config.dataset}",
-            )
-
-    ends = " and ".join(
-        f"{_plus_minus(*gap)} in {count} step{'s' if count > 1 else ''}"
-        for count, gap in zip(paths.steps, paths.gaps, strict=True)
-    )
-    return Shown(
-        f"The net ends, on average over n = {len(paths.oracle)}, {ends} away from where the exact flow ends: watch "
-        "which points part from it.",
-        draw,
-    )
-
-
-# The velocity field.
-
-
-def _compute_field(runs: "Sequence[Run]") -> "tuple[Any, tuple[float, float, float], tuple[Field, ...]]":
-    from toylab import views
-
-    run = runs[0]
-    frame = wide_frame(run.dataset.sample(1000, seed=1))
-    grid = views.square_grid(frame[:2], GRID_SHARE * frame[2], PER_SIDE)
-    # All times at once: the slider then waits for nothing.
-    return run.config, frame, tuple(views.field(run, t, grid, n=FIELD_POINTS) for t in TIMES)
-
-
-def _draw_field(content: "tuple[Any, tuple[float, float, float], tuple[Field, ...]]") -> Shown:
-    config, frame, fields = content
-    t = st.session_state.get("field_time", 0.5)
-    found = fields[TIMES.index(t)] if t in TIMES else fields[len(fields) // 2]
-    palette = theme.palette()
-    scale = view_charts.arrow_scale(found.oracle, frame[2], PER_SIDE)
-
-    def draw() -> None:
-        with st.container(key="view_field", horizontal=True, wrap=False):
-            for lane, title, velocities, colour in (
-                (
-                    "model",
-                    f":blue[●] **The net**, β = {config.beta:g}: u(x, t, t)",
-                    found.model,
-                    palette.chosen,
-                ),
-                ("oracle", ":green[●] **Exact**: v(x, t)", found.oracle, palette.oracle),
-            ):
-                with st.container(key=f"view_field_{lane}"):
-                    st.markdown(title)
-                    view_charts.arrows(
-                        found.points,
-                        found.grid,
-                        velocities,
-                        scale,
-                        frame,
-                        FIELD_SIDE,
-                        colour,
-                        palette,
-                        key=f"chart_field_{lane}",
-                        alt=f"Velocity of the {lane} on a grid at t = {found.t:g} on {config.dataset}",
-                    )
-        with st.container(key="view_time", horizontal=True, wrap=False, vertical_alignment="center"):
-            st.markdown("data")
-            st.select_slider("Time t", TIMES, 0.5, key="field_time", label_visibility="collapsed")
-            st.markdown("noise")
-
-    return Shown(
-        f"At t = {found.t:g} the net's velocity is off by {_plus_minus(found.rms, found.stderr)} (RMS over n = "
-        f"{found.n:,} grey points), where the exact one is {short(found.exact_rms)}: compare the arrows there.",
-        draw,
-    )
-
-
-def wide_frame(points: np.ndarray) -> tuple[float, float, float]:
-    """The square that holds both the data and the noise: centre x, centre y, half side."""
-    x, y, half = thumbnails.frame_of(points)
-    low = np.minimum([x - half, y - half], -NOISE_REACH)
-    high = np.maximum([x + half, y + half], NOISE_REACH)
-    centre = (low + high) / 2
-    return float(centre[0]), float(centre[1]), round(float(np.max(high - low)) / 2, 2)
-
-
-def _plus_minus(value: float, stderr: float) -> str:
-    """A value and its standard error, both to the digit at which that error begins: 0.13 ± 0.01."""
-    if not math.isfinite(value):
-        return "–"
-    if not (math.isfinite(stderr) and stderr > 0):
-        return short(value)
-    digits = max(0, -math.floor(math.log10(stderr)))
-    return f"{value:.{digits}f} ± {stderr:.{digits}f}"
 
 
 STYLE = """
@@ -327,12 +88,12 @@ STYLE = """
 .st-key-view_few { flex: 0 1 auto !important; width: auto !important; }
 .st-key-view_few .stHorizontalBlock { gap: 0.6rem; }
 .st-key-view_steps .stVerticalBlock, .st-key-view_field .stVerticalBlock { gap: 0.25rem; }
-.st-key-view_few .st-key-view_few { gap: 0.4rem; }
 .st-key-view_steps p, .st-key-view_field p { font-variant-numeric: tabular-nums; font-size: 0.92rem; }
 /* As the live squares: shrunk as pictures, so that they keep their aspect. */
 .st-key-view_few div, .st-key-view_field div { max-width: 100%; }
-.st-key-view_few canvas, .st-key-view_field canvas { max-width: 100%; height: auto !important; }
-.st-key-view_time { max-width: 882px; }
+.st-key-view_few :is(canvas, svg), .st-key-view_field :is(canvas, svg) { max-width: 100%; height: auto !important; }
+.st-key-view_time { max-width: 866px; margin-top: -0.2rem; }
+.st-key-view_time p { font-size: 0.88rem; white-space: nowrap; }
 .st-key-view_time > div:not(:has(.stSlider)) { width: auto !important; flex: 0 0 auto !important; }
 .st-key-view_time [data-testid="stSliderTickBar"] { display: none; }
 @media (max-width: 960px) { .st-key-view_bar { position: static; } }

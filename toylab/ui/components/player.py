@@ -90,10 +90,10 @@ HTML = """
 CSS = f"""
 :host, .panes, .bar {{ font-family: var(--st-font); color: var(--st-text-color); }}
 .panes {{ display: flex; gap: 1.1rem; }}
-figure {{ margin: 0; flex: 1 1 0; min-width: 0; max-width: {SIDE}px; }}
+@media (max-width: 640px) {{ .panes {{ gap: 0.5rem; }} }}
+figure {{ margin: 0; flex: 1 1 0; min-width: 0; }}
 figcaption {{ font-size: 0.92rem; line-height: 1.6; margin-bottom: 0.25rem; }}
-figcaption b {{ font-weight: 600; }}
-canvas {{ display: block; width: 100%; aspect-ratio: 1; box-sizing: border-box; }}
+canvas {{ display: block; width: 100%; max-width: {SIDE}px; aspect-ratio: 1; box-sizing: border-box; }}
 .bar {{ display: flex; flex-wrap: wrap; gap: 0.4rem 0.9rem; align-items: center; margin-top: 0.4rem; }}
 .bar {{ font-size: 0.88rem; }}
 .bar label {{ display: flex; align-items: center; gap: 0.4rem; }}
