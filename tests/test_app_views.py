@@ -127,8 +127,12 @@ def test_the_stored_nets_are_those_of_the_stored_samples():
 
 @pytest.mark.parametrize(
     ("gain", "said"),
-    [((0.1, 0.05, 0.15), "16 steps end nearer"), ((-0.1, -0.2, -0.01), "One step ends nearer"), ((0.1, -0.1, 0.3), "do not differ")],
-)  # fmt: skip
+    [
+        ((0.1, 0.05, 0.15), "16 steps end nearer"),
+        ((-0.1, -0.2, -0.01), "One step ends nearer"),
+        ((0.1, -0.1, 0.3), "do not differ"),
+    ],
+)
 def test_the_sentence_says_what_the_interval_does(gain, said):
     from toylab.statistics import Interval
     from toylab.views import FewSteps
@@ -141,8 +145,14 @@ def test_the_sentence_says_what_the_interval_does(gain, said):
 
 @pytest.mark.parametrize(
     ("value", "stderr", "said"),
-    [(0.1342, 0.0119, "0.13 ± 0.01"), (4.21, 0.5, "4.2 ± 0.5"), (250.0, 12.0, "250 ± 12"), (0.5, np.nan, "0.50"), (np.nan, 1.0, "–")],
-)  # fmt: skip
+    [
+        (0.1342, 0.0119, "0.13 ± 0.01"),
+        (4.21, 0.5, "4.2 ± 0.5"),
+        (250.0, 12.0, "250 ± 12"),
+        (0.5, np.nan, "0.50"),
+        (np.nan, 1.0, "–"),
+    ],
+)
 def test_a_number_ends_where_its_error_begins(value, stderr, said):
     assert view_base.plus_minus(value, stderr) == said
 

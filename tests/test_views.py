@@ -61,7 +61,7 @@ def test_paths_end_at_the_samples_of_the_same_noise(method):
 
 def test_the_states_of_a_path_are_steps_of_the_average_velocity(run):
     found = views.trajectories(run, (4,), n=3)
-    x, t, r = found.model[0][:, 1], np.float32(0.75), np.float32(0.5)
+    x, t, r = found.model[0][:, 1], jnp.float32(0.75), jnp.float32(0.5)
     u = np.stack([np.asarray(run.net(jnp.asarray(point), r, t)) for point in x])
     np.testing.assert_allclose(found.model[0][:, 2], x - 0.25 * u, rtol=1e-5, atol=1e-6)
 
@@ -88,9 +88,9 @@ def test_gaps_are_mean_distances_of_the_ends(run):
 
 @pytest.mark.parametrize("t", [0.02, 0.3, 1.0])
 def test_the_exact_field_is_the_closed_form_and_the_models_the_net_at_r_equal_t(x64, run, t):
-    grid = views.square_grid((0.5, -0.5), 2.0, 5)
+    grid = views.square_grid((0.5, -0.5), 2.0, 5).astype(np.float32)
     found = views.field(run, t, grid, n=10)
-    np.testing.assert_allclose(found.oracle, exact_velocity(grid, t), rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(found.oracle, exact_velocity(grid.astype(float), t), rtol=1e-10, atol=1e-12)
     with single_precision():
         net = run.net
         model = [np.asarray(net(jnp.asarray(x, jnp.float32), jnp.float32(t), jnp.float32(t))) for x in grid]
@@ -128,9 +128,9 @@ def test_few_steps_share_their_noise_and_are_scored_in_pairs(run):
     assert still.gain.mean == 0
     assert still.gain.n == 3
     # W1 of N(0, 1) from N(0, STD^2) along any direction is (1 - STD) E|z|.
-    score = views.few_step_samples(zero(run), (1,), n=4000).scores[0]
+    score = views.few_step_samples(zero(run), (1,), n=1000).scores[0]
     assert abs(score.value - (1 - STD) * np.sqrt(2 / np.pi)) < 4 * score.stderr + 0.2 * score.floor
-    assert 0 < score.floor < 0.05
+    assert 0 < score.floor < 0.1
 
 
 def test_the_gain_is_positive_where_more_steps_are_nearer(monkeypatch, run):

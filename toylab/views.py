@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 
 from toylab.data.options import whole
 from toylab.metrics.base import can_be_scored
-from toylab.metrics.floor import Score, floor, mean_and_stderr
+from toylab.metrics.floor import Score, floor
 from toylab.metrics.sliced import SlicedReference
 from toylab.metrics.sliced_w1 import SlicedW1
 from toylab.nets import flat_net
@@ -162,7 +162,7 @@ def trajectories(
     for t, r in itertools.pairwise(moments):
         states.append(np.asarray(exact.flow_map(states[-1], t, r)))
     oracle = np.stack(states, axis=1)
-    gaps = tuple(mean_and_stderr(np.linalg.norm(path[:, -1] - oracle[:, -1], axis=1)) for path in model)
+    gaps = tuple(_mean_and_stderr(np.linalg.norm(path[:, -1] - oracle[:, -1], axis=1)) for path in model)
     times = tuple(np.linspace(1.0, 0.0, path.shape[1]) for path in model)
     return Trajectories(steps, times, model, moments, oracle, gaps, run.dataset.sample(1024, seed=seed + 1))
 
@@ -186,13 +186,13 @@ def field(
     n = whole("n", n, 2, 1_000_000)
     x0 = run.dataset.sample(n, seed=seed)
     eps = np.random.default_rng([seed, 1]).standard_normal(x0.shape).astype(x0.dtype)
-    points = np.asarray(interpolate(x0, eps, np.asarray(t, x0.dtype)))
+    points = np.asarray(jax.vmap(interpolate, (0, 0, None))(x0, eps, np.asarray(t, x0.dtype)))
     places = np.concatenate([np.asarray(grid, x0.dtype), points])
     oracle = np.asarray(Oracle(run.dataset).velocity(places, t))
     with single_precision():
         model = np.asarray(_velocities(run.experiment, run.state.params_ema, places, np.float32(t)))
     squares = np.sum(np.square(model - oracle, dtype=np.float64), axis=1)[len(grid) :]
-    mean, stderr = mean_and_stderr(squares)
+    mean, stderr = _mean_and_stderr(squares)
     rms, exact = np.sqrt(mean), np.sqrt(np.mean(np.sum(np.square(oracle[len(grid) :], dtype=np.float64), 1)))
     return Field(
         t=float(t),
@@ -231,6 +231,10 @@ def _velocities(
 ) -> Float[Array, "n dim"]:
     net = flat_net(experiment.net).bind(params)
     return jnp.asarray(jax.vmap(lambda x: net(x, t, t))(x))
+
+
+def _mean_and_stderr(values: Float[np.ndarray, " n"]) -> tuple[float, float]:
+    return float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(len(values)))
 
 
 def _gain(differences: Float[np.ndarray, " keys"]) -> Interval:
