@@ -79,7 +79,7 @@ HTML = """
 </div>
 <div class="bar">
   <button type="button" class="play">Play</button>
-  <label class="time"><span>Time</span><input type="range" min="0" max="200" step="1"><output></output></label>
+  <label class="time"><span>Time</span><input type="range" min="0" max="100" step="1"><output></output></label>
   <label>Model in <select class="choice"></select></label>
   <label>Speed <select class="speed">
     <option value="0.5">0.5×</option><option value="1" selected>1×</option><option value="2">2×</option>
@@ -176,7 +176,7 @@ export default function ({ data, parentElement: root }) {
   });
   const show = (value) => {
     root.progress = progress = value;
-    slider.value = 200 * value;
+    slider.value = 100 * value;
     out.textContent = `t = ${(1 - value).toFixed(2)}`;
     slider.setAttribute("aria-valuetext", `${out.textContent}, ${value < 1 ? "from noise to data" : "at the data"}`);
     draw();
@@ -194,7 +194,7 @@ export default function ({ data, parentElement: root }) {
     timer = requestAnimationFrame(tick);
   };
   play.onclick = () => (timer ? pause() : start());
-  slider.oninput = () => { pause(); show(slider.value / 200); };
+  slider.oninput = () => { pause(); show(slider.value / 100); };
   choice.onchange = draw;
   const watcher = new ResizeObserver(draw);
   canvases.forEach((canvas) => watcher.observe(canvas));
