@@ -71,7 +71,7 @@ _SHEET = """
 .stVegaLiteChart svg, .stVegaLiteChart canvas { background: transparent !important; }
 /* A square keeps its numbers and is shrunk as a picture: if it were laid out again, it would lose its aspect. */
 .st-key-squares div { max-width: 100%; }
-.st-key-squares canvas { max-width: 100%; height: auto !important; }
+.st-key-squares :is(canvas, svg) { max-width: 100%; height: auto !important; }
 
 /* Streamlit's own are a little too faint to read: 4.5 to 1 at least. */
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] p { color: var(--faint); opacity: 1; }

@@ -37,7 +37,12 @@ def points(name: str) -> Float[np.ndarray, "n 2"]:
 @cache
 def frame(name: str) -> tuple[float, float, float]:
     """The square that shows a dataset: centre x, centre y and half its side, with room for strays."""
-    low, high = np.quantile(points(name), [0.005, 0.995], axis=0)
+    return frame_of(points(name))
+
+
+def frame_of(points: Float[np.ndarray, "n 2"]) -> tuple[float, float, float]:
+    """The same for any points."""
+    low, high = np.quantile(points, [0.005, 0.995], axis=0)
     centre, half = (low + high) / 2, float(np.max(high - low)) / 2
     return float(centre[0].round(1)), float(centre[1].round(1)), round(half * 1.28, 1)
 
