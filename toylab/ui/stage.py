@@ -6,10 +6,11 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import streamlit as st
+from jaxtyping import Float
 
 from toylab.config import RunConfig
 from toylab.jobs import JobState, Snapshot
-from toylab.ui import charts, theme, thumbnails, words
+from toylab.ui import charts, scene, theme, words
 from toylab.ui.words import Kind, short
 
 LANES = ("chosen", "baseline")
@@ -28,8 +29,8 @@ def draw(
         offer: draws what the reader may do about it, beside the sentence.
     """
     palette = theme.palette()
-    name = snapshot.config.dataset
-    data = snapshot.data if snapshot.data is not None else thumbnails.points(name)
+    data = snapshot.data if snapshot.data is not None else scene.points(snapshot.config)
+    frame, name = scene.frame(snapshot.config), scene.name(snapshot.config)
     with st.container(key="status"):
         st.progress(min(1.0, snapshot.step / snapshot.steps), text=status_line(snapshot, kind))
     with st.container(key="squares", horizontal=True, wrap=False):
@@ -42,7 +43,7 @@ def draw(
                 charts.square(
                     data,
                     None if snapshot.samples is None else snapshot.samples[lane],
-                    thumbnails.frame(name),
+                    frame,
                     colour,
                     palette,
                     key=f"chart_square_{LANES[lane]}",
@@ -79,6 +80,11 @@ def status_line(snapshot: Snapshot, kind: Kind = "job") -> str:
 def preview(config: RunConfig) -> Snapshot:
     """What to show before a run of ``config``: its data."""
     return Snapshot(seq=0, state=JobState.STOPPED, config=config)
+
+
+def unready(config: RunConfig, problem: str, points: Float[np.ndarray, "n 2"]) -> Snapshot:
+    """What to show while own data cannot be trained on: the points so far, and why."""
+    return Snapshot(seq=0, state=JobState.STOPPED, config=config, data=points, message=problem)
 
 
 def _baseline_title() -> str:

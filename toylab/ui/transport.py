@@ -13,7 +13,15 @@ def bar() -> None:
     paused = job is not None and job.snapshot.state is JobState.PAUSED
     with st.container(key="transport", horizontal=True, wrap=False):
         if not active:
-            st.button("Start", key="go", on_click=_start, type="primary", shortcut="S", width="stretch")
+            st.button(
+                "Start",
+                key="go",
+                on_click=_start,
+                type="primary",
+                shortcut="S",
+                disabled=bool(controls.problem()),
+                width="stretch",
+            )
         elif paused:
             st.button("Resume", key="go", on_click=_resume, type="primary", shortcut="S", width="stretch")
         else:

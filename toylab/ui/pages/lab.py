@@ -5,7 +5,7 @@ from functools import partial
 import streamlit as st
 
 from toylab.jobs import Job, JobState
-from toylab.ui import controls, saving, session, stage, stored, transport
+from toylab.ui import controls, saving, scene, session, stage, stored, transport
 from toylab.ui.guard import guarded
 
 TITLE = "Lab"
@@ -62,16 +62,21 @@ def _stage(job: Job | None) -> None:
 def _live(drawn_state: JobState | None) -> None:
     """The one fragment that runs by itself; ``drawn_state`` is what the buttons outside were drawn for."""
     job = session.job()
-    wanted = controls.config()
+    wanted, problem = controls.config(), controls.problem()
+    unready = stage.unready(wanted, problem, controls.own_points())
     if job is None:
         shown = stored.first_run()
-        if shown.config.dataset == wanted.dataset:
+        if problem:
+            stage.draw(unready, kind="preview")
+        elif scene.same_data(shown.config, wanted):
             stage.draw(shown, kind="stored")
         else:
             stage.draw(stage.preview(wanted), kind="preview")
         return
     snapshot = job.snapshot
-    if not job.active and snapshot.config.dataset != wanted.dataset:
+    if not job.active and problem:
+        stage.draw(unready, kind="preview")
+    elif not job.active and not scene.same_data(snapshot.config, wanted):
         stage.draw(stage.preview(wanted), kind="preview")
     else:
         diverged = snapshot.state is JobState.DIVERGED

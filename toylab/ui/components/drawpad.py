@@ -1,0 +1,93 @@
+"""A square to draw points in, with mouse, finger or keys; what comes back is checked before it is believed."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import streamlit as st
+from jaxtyping import Float
+
+HALF = 4.0
+"""Half the side of the square: as wide as the built-in sets."""
+MAX_POINTS = 5_000
+
+_HTML = """
+<canvas width="672" height="672" tabindex="0" role="application"
+  aria-label="Drawing pad: drag to spray points. With keys: the arrows move the brush, Space sprays."></canvas>
+<div>
+  <button type="button" name="undo">Undo stroke</button><button type="button" name="clear">Clear</button>
+  <label>Brush <input type="range" min="0.03" max="0.45" step="0.03" value="0.12"></label>
+</div>
+<output aria-live="polite"></output>
+"""
+_CSS = """
+canvas {
+  display: block; width: 100%; aspect-ratio: 1; box-sizing: border-box; cursor: crosshair; touch-action: none;
+  border: 1px solid var(--st-border-color); border-radius: 6px;
+}
+div { display: flex; gap: 6px; align-items: center; margin: 8px 0 4px; }
+button, label, output { font: 0.87rem var(--st-font); color: var(--st-text-color); }
+button {
+  padding: 0.3rem 0.6rem; background: transparent; cursor: pointer;
+  border: 1px solid var(--st-border-color); border-radius: 6px;
+}
+button:hover:enabled { border-color: var(--st-primary-color); color: var(--st-primary-color); }
+button:disabled { opacity: 0.45; cursor: default; }
+label { display: flex; align-items: center; gap: 6px; margin-left: auto; }
+input { width: 84px; accent-color: var(--st-primary-color); }
+output { opacity: 0.75; font-variant-numeric: tabular-nums; }
+:focus-visible { outline: 2px solid var(--st-primary-color); outline-offset: 2px; }
+"""
+
+Strokes = tuple[tuple[float, ...], ...]
+"""Each stroke as x, y, x, y, ..."""
+
+_mount = st.components.v2.component(
+    "toylab_drawpad", html=_HTML, css=_CSS, js=Path(__file__).with_suffix(".js").read_text()
+)
+
+
+def drawpad(strokes: Strokes, key: str, on_change: Callable[[], None]) -> None:
+    """Draw the pad, which begins with ``strokes``.
+
+    Args:
+        strokes: what is on the pad when it is opened; afterwards it keeps its own.
+        key: of the component; ``st.session_state[key].strokes`` is what came back: unchecked, see `checked`.
+        on_change: called after each stroke.
+    """
+    data = {"strokes": [list(stroke) for stroke in strokes], "half": HALF, "limit": MAX_POINTS}
+    _mount(key=key, data=data, on_strokes_change=on_change)
+
+
+def checked(raw: Any) -> Strokes:
+    """``raw``, which came from a browser, as strokes: every number finite and in the square, at most 5,000 points.
+
+    Raises:
+        ValueError: anything else; one line.
+    """
+    if not isinstance(raw, Sequence) or isinstance(raw, str | bytes):
+        raise ValueError("the drawing is not a list of strokes")
+    if len(raw) > MAX_POINTS:
+        raise ValueError(f"the drawing has more than {MAX_POINTS:,} strokes")
+    room = 2 * MAX_POINTS
+    for stroke in raw:
+        if not isinstance(stroke, Sequence) or isinstance(stroke, str | bytes) or len(stroke) % 2:
+            raise ValueError("a stroke of the drawing is not a list of x, y, x, y, ...")
+        room -= len(stroke)
+        if room < 0:
+            raise ValueError(f"the drawing has more than {MAX_POINTS:,} points")
+        if not all(_in_square(value) for value in stroke):
+            raise ValueError("the drawing has a point that does not lie in the square")
+    return tuple(tuple(float(value) for value in stroke) for stroke in raw)
+
+
+def points(strokes: Strokes) -> Float[np.ndarray, "n 2"]:
+    """All points of ``strokes``."""
+    return np.array([value for stroke in strokes for value in stroke], np.float64).reshape(-1, 2)
+
+
+def _in_square(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= HALF  # which NaN is not
