@@ -94,6 +94,5 @@ def points(array: ArrayLike, std: Number | None = None) -> PointCloud:
     if values.ndim != 2 or values.shape[1] != 2 or not 2 <= len(values) <= _MAX_POINTS:
         raise ValueError(f"array must have shape (n, 2) with 2 <= n <= {_MAX_POINTS}, got {values.shape}")
     std = bandwidth(values) if std is None else number("std", std, low=1e-3, high=1e3)
-    return PointCloud(
-        filled_up(isotropic_mixture(values, std, distinct=False), _LEAST), np.asarray(len(values), np.int32)
-    )
+    kernels = filled_up(isotropic_mixture(values, std, distinct=False), _LEAST)
+    return PointCloud(kernels, np.asarray(len(values), np.int32))

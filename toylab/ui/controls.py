@@ -42,9 +42,11 @@ def problem() -> str:
     return own_data.problem(raw["dataset"], raw, own)
 
 
-def own_points() -> Float[np.ndarray, "n 2"]:
-    """The reader's points, also where they are too few; none for a built-in set."""
-    _, own = _raw()
+def own_points() -> Float[np.ndarray, "n 2"] | None:
+    """The reader's points, also where there are too few of them; None for data without a list of points."""
+    raw, own = _raw()
+    if raw["dataset"] not in {"draw", "upload"}:
+        return None
     return np.empty((0, 2)) if own is None else own.points
 
 

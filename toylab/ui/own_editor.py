@@ -16,6 +16,8 @@ PAD, FILE = "drawpad", "own_file"
 OPEN = "own_open_"
 """Session key of an editor, with its kind: whether it is open."""
 
+_WEIGHT_NAMES = {"one heavy": f"one {HEAVY} times as heavy", "ramp": "ramp: 1, 2, 3, ...", "own": "my own"}
+
 
 def points(kind: str) -> OwnPoints | None:
     """What was drawn, or uploaded, in this tab."""
@@ -94,7 +96,7 @@ def _mixture() -> None:
             bind="query-params",
             persist_state="session",
         )
-        if line := own_data.problem("mixture", dict(st.session_state.items()), None):
+        if line := own_data.problem("mixture", {name: st.session_state[name] for name in MIXTURE}, None):
             st.error(line)
 
 

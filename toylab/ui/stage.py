@@ -82,7 +82,7 @@ def preview(config: RunConfig) -> Snapshot:
     return Snapshot(seq=0, state=JobState.STOPPED, config=config)
 
 
-def unready(config: RunConfig, problem: str, points: Float[np.ndarray, "n 2"]) -> Snapshot:
+def unready(config: RunConfig, problem: str, points: Float[np.ndarray, "n 2"] | None) -> Snapshot:
     """What to show while own data cannot be trained on: the points so far, and why."""
     return Snapshot(seq=0, state=JobState.STOPPED, config=config, data=points, message=problem)
 

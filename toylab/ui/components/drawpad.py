@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import streamlit as st
 from jaxtyping import Float
+from streamlit.components.v2 import component
 
 HALF = 4.0
 """Half the side of the square: as wide as the built-in sets."""
@@ -43,9 +43,7 @@ output { opacity: 0.75; font-variant-numeric: tabular-nums; }
 Strokes = tuple[tuple[float, ...], ...]
 """Each stroke as x, y, x, y, ..."""
 
-_mount = st.components.v2.component(
-    "toylab_drawpad", html=_HTML, css=_CSS, js=Path(__file__).with_suffix(".js").read_text()
-)
+_mount = component("toylab_drawpad", html=_HTML, css=_CSS, js=Path(__file__).with_suffix(".js").read_text())
 
 
 def drawpad(strokes: Strokes, key: str, on_change: Callable[[], None]) -> None:
