@@ -29,7 +29,7 @@ geometric mean."""
 MIN_BANDWIDTH = 0.02
 """Smallest kernel: points that coincide would be spikes, which no net learns and no solver passes."""
 
-WEIGHTS = ("equal", "one heavy", "ramp", "own")
+WEIGHTS = ("equal", "one heavy", "ramp", "my own")
 HEAVY = 10
 MIXTURE: dict[str, Any] = {
     "mix_modes": 5,
@@ -112,7 +112,7 @@ def mixture_options(raw: Mapping[str, Any]) -> dict[str, Any]:
     weights = {
         "one heavy": [HEAVY, *[1] * (modes - 1)],
         "ramp": list(range(1, modes + 1)),
-        "own": _own_weights(raw, modes),
+        "my own": _own_weights(raw, modes),
     }.get(_text(raw, "mix_weights")) or [1] * modes
     return {
         "means": means.round(4).tolist(),
@@ -137,7 +137,7 @@ def problem(kind: str, raw: Mapping[str, Any], own: OwnPoints | None) -> str:
         return f"Draw at least {MIN_POINTS} points{f' ({num_points} so far)' if num_points else ''}."
     if kind == "upload" and num_points < MIN_POINTS:
         return f"Upload a csv, npy or npz file with {MIN_POINTS} to {MAX_IN_FILE:,} points in the plane."
-    if kind == "mixture" and _text(raw, "mix_weights") == "own":
+    if kind == "mixture" and _text(raw, "mix_weights") == "my own":
         modes = int(_clamped(raw, "mix_modes", MODES))
         if _own_weights(raw, modes) is None:
             return f"Weights must be {modes} positive number{'s' if modes > 1 else ''}, parted by commas."

@@ -16,8 +16,6 @@ PAD, FILE = "drawpad", "own_file"
 OPEN = "own_open_"
 """Session key of an editor, with its kind: whether it is open."""
 
-_WEIGHT_NAMES = {"one heavy": f"one {HEAVY} times as heavy", "ramp": "ramp: 1, 2, 3, ...", "own": "my own"}
-
 
 def points(kind: str) -> OwnPoints | None:
     """What was drawn, or uploaded, in this tab."""
@@ -71,23 +69,22 @@ def _upload() -> None:
 
 def _mixture() -> None:
     _slider("Modes", "mix_modes", *MODES, 1)
-    _slider("Radius of the circle", "mix_radius", *RADIUS, 0.25)
-    _slider("Spread of a mode (std)", "mix_spread", *SPREADS, 0.05)
+    radius, spread = st.columns(2, gap="medium", wrap=False)
+    with radius:
+        _slider("Radius of the circle", "mix_radius", *RADIUS, 0.25)
+    with spread:
+        _slider("Spread (std)", "mix_spread", *SPREADS, 0.05)
     st.selectbox(
         "Weights",
         WEIGHTS,
         WEIGHTS.index(MIXTURE["mix_weights"]),
-        format_func={
-            "one heavy": f"one {HEAVY} times as heavy",
-            "ramp": "ramp: 1, 2, 3, ...",
-            "own": "my own",
-        }.get,
         key="mix_weights",
         filter_mode=None,
+        help=f"One heavy: {HEAVY} times the weight of each other mode. Ramp: 1, 2, 3, ...",
         bind="query-params",
         persist_state="session",
     )
-    if st.session_state["mix_weights"] == "own":
+    if st.session_state["mix_weights"] == "my own":
         st.text_input(
             "Weights, one per mode",
             MIXTURE["mix_own"],
@@ -138,4 +135,4 @@ def _say_error() -> None:
     kind, line = st.session_state.get("own_error", ("", ""))
     if line and st.session_state.get("dataset") == kind:
         # Words of a file: none of them may be read as markup.
-        st.error(re.sub(r"([\\`*_{}\[\]()<>#$|~:!])", r"\\\1", line))
+        st.error(re.sub(r"([\\`*_{}\[\]()<>#$|~!])", r"\\\1", line))

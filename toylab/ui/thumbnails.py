@@ -126,12 +126,18 @@ _CELL = '.st-key-picker [role="radiogroup"] > div:nth-of-type({index})'
 _OWN = """
 :is(OWN) { grid-column: span 4; }
 :is(OWN) > label {
-  height: 36px; padding: 0 0 0 30px; align-items: center; justify-content: flex-start;
+  height: 36px; padding: 0 0 0 36px; align-items: center; justify-content: flex-start;
   background-size: 26px 26px; background-position: 5px center;
 }
-.st-key-own_editor { width: 336px; max-width: 100%; }
+[data-testid="stPopoverBody"]:has(.st-key-own_editor) { padding: 14px; }
+.st-key-own_editor { width: 340px; max-width: 100%; gap: 0.5rem; }
+.st-key-own_editor:has([data-testid^="stBidiComponent"]) { width: 424px; }
 @media (max-width: 640px) {
-  .st-key-picker [role="radiogroup"] > div:is(OWN) { grid-column: auto; }
-  .st-key-picker [role="radiogroup"] > div:is(OWN) > label { height: 86px; }
+  .st-key-picker [role="radiogroup"] { grid-template-columns: repeat(20, 82px); overflow-x: auto; padding: 3px; }
+  .st-key-picker [role="radiogroup"] > div { grid-column: auto !important; }
+  :is(OWN) > label {
+    height: 86px; padding: 62px 1px 0; align-items: flex-start; justify-content: center;
+    background-size: 56px 56px; background-position: center 5px;
+  }
 }
 """

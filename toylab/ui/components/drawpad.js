@@ -56,14 +56,14 @@ export default function ({ data, parentElement, setStateValue }) {
     canvas.setPointerCapture(event.pointerId);
     [pad.pointer, pad.at, pad.keys] = [event.pointerId, place(event), false];
     pad.strokes.push([]);
-    spray(pad.at, 6);
+    spray(pad.at, 8);
     draw();
   };
   canvas.onpointermove = (event) => {
     if (event.pointerId !== pad.pointer) return;
     for (const one of event.getCoalescedEvents?.().concat(event) ?? [event]) {
       const to = place(one), way = Math.hypot(to[0] - pad.at[0], to[1] - pad.at[1]);
-      const many = Math.floor(way * 14); // as many points along a slow stroke as along a quick one
+      const many = Math.floor(way * 30); // as many points along a slow stroke as along a quick one
       for (let i = 1; i <= many; i++) spray([0, 1].map((k) => pad.at[k] + (to[k] - pad.at[k]) * i / many), 1);
       if (many) pad.at = to;
     }

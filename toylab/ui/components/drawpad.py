@@ -13,30 +13,42 @@ HALF = 4.0
 MAX_POINTS = 5_000
 
 _HTML = """
-<canvas width="672" height="672" tabindex="0" role="application"
+<section>
+<canvas width="584" height="584" tabindex="0" role="application"
   aria-label="Drawing pad: drag to spray points. With keys: the arrows move the brush, Space sprays."></canvas>
-<div>
-  <button type="button" name="undo">Undo stroke</button><button type="button" name="clear">Clear</button>
-  <label>Brush <input type="range" min="0.03" max="0.45" step="0.03" value="0.12"></label>
-</div>
-<output aria-live="polite"></output>
+<aside>
+  <output aria-live="polite"></output>
+  <button type="button" name="undo">Undo stroke</button>
+  <button type="button" name="clear">Clear</button>
+  <label>Brush width<input type="range" min="0.03" max="0.45" step="0.03" value="0.12"></label>
+  <small>Drag to spray points.<br>Keys: arrows move, Space sprays.</small>
+</aside>
+</section>
 """
 _CSS = """
+section { display: flex; flex-wrap: wrap; gap: 14px; }
 canvas {
-  display: block; width: 100%; aspect-ratio: 1; box-sizing: border-box; cursor: crosshair; touch-action: none;
+  width: 292px; height: 292px; box-sizing: border-box; cursor: crosshair; touch-action: none;
   border: 1px solid var(--st-border-color); border-radius: 6px;
 }
-div { display: flex; gap: 6px; align-items: center; margin: 8px 0 4px; }
-button, label, output { font: 0.87rem var(--st-font); color: var(--st-text-color); }
+aside { flex: 1 1 116px; display: flex; flex-direction: column; gap: 8px; align-items: stretch; }
+aside > * { font: 0.87rem var(--st-font); color: var(--st-text-color); }
 button {
   padding: 0.3rem 0.6rem; background: transparent; cursor: pointer;
   border: 1px solid var(--st-border-color); border-radius: 6px;
 }
 button:hover:enabled { border-color: var(--st-primary-color); color: var(--st-primary-color); }
 button:disabled { opacity: 0.45; cursor: default; }
-label { display: flex; align-items: center; gap: 6px; margin-left: auto; }
-input { width: 84px; accent-color: var(--st-primary-color); }
-output { opacity: 0.75; font-variant-numeric: tabular-nums; }
+label { display: flex; flex-direction: column; gap: 4px; }
+input { width: 100%; margin: 0; accent-color: var(--st-primary-color); }
+output { min-height: 2.4em; font-variant-numeric: tabular-nums; }
+small { margin-top: auto; opacity: 0.75; font-size: 0.8rem; line-height: 1.35; }
+@media (max-width: 500px) {
+  canvas { width: 100%; height: auto; aspect-ratio: 1; }
+  aside { flex-flow: row wrap; align-items: center; }
+  output { flex: 1 0 100%; min-height: 1.2em; }
+  small { display: none; }
+}
 :focus-visible { outline: 2px solid var(--st-primary-color); outline-offset: 2px; }
 """
 
