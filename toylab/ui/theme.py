@@ -70,7 +70,9 @@ _SHEET = """
 .st-key-sentence p { font-size: 1.02rem; }
 
 /* White on the light blue of the dark theme would be too faint. */
-[data-testid="stBaseButton-primary"]:enabled, [data-testid="stBaseButton-primary"]:enabled * { color: var(--ground) !important; }
+[data-testid="stBaseButton-primary"]:enabled, [data-testid="stBaseButton-primary"]:enabled * {
+  color: var(--ground) !important;
+}
 .st-key-transport, .st-key-steps_bar { gap: 0.4rem; }
 .st-key-transport button, .st-key-steps_bar button { padding: 0.2rem 0.4rem; min-height: 2.2rem; }
 .st-key-beta_box { gap: 0.1rem; padding: 0.35rem 0 0.3rem; }

@@ -105,6 +105,7 @@ _PICKER = """
 }
 .st-key-picker [role="radiogroup"] > div { width: 100%; margin: 0; grid-column: span 3; }
 .st-key-picker label {
+  position: relative; /* the input hides in it: outside, its focus would scroll the page of a phone sideways */
   width: 100%; height: 86px; margin: 0; padding: 62px 1px 0; box-sizing: border-box; cursor: pointer;
   display: flex; justify-content: center; align-items: flex-start;
   background-size: 56px 56px; background-repeat: no-repeat; background-position: center 5px;
