@@ -58,7 +58,8 @@ _SHEET = """
 .stVegaLiteChart svg, .stVegaLiteChart canvas { background: transparent !important; }
 /* A square keeps its numbers and is shrunk as a picture: if it were laid out again, it would lose its aspect. */
 .st-key-squares div { max-width: 100%; }
-.st-key-squares canvas { max-width: 100%; height: auto !important; }
+/* Streamlit draws few points as SVG, many on a canvas. */
+.st-key-squares :is(canvas, svg.marks) { max-width: 100%; height: auto !important; }
 
 .st-key-title { gap: 0.1rem; }
 .st-key-title h1 { font-size: 1.45rem; padding: 0; letter-spacing: -0.015em; }

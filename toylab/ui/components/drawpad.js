@@ -1,7 +1,7 @@
 // A square to spray points in. The strokes live here; Python is told after each one, and checks them.
 const pads = new WeakMap(); // canvas -> its strokes: a rerun of the page must not take back a stroke
 
-export default function ({ data, parentElement, setStateValue }) {
+export default function ({ data, parentElement, setTriggerValue }) {
   const find = (name) => parentElement.querySelector(name);
   const canvas = find("canvas"), brush = find("input"), count = find("output");
   const { half, limit } = data;
@@ -44,7 +44,8 @@ export default function ({ data, parentElement, setStateValue }) {
   }
   function tell() {
     pad.strokes = pad.strokes.filter((one) => one.length);
-    setStateValue("strokes", pad.strokes.map((one) => [...one]));
+    // A trigger, not a state: it arrives also where the pad is closed at once afterwards.
+    setTriggerValue("strokes", pad.strokes.map((one) => [...one]));
     draw();
   }
   const place = (event) => {
