@@ -1,12 +1,14 @@
 // A square to spray points in. The strokes live here; Python is told after each one, and checks them.
-const pads = new WeakMap(); // canvas -> its strokes: a rerun of the page must not take back a stroke
+const pads = new WeakMap(); // by canvas
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const find = (name) => parentElement.querySelector(name);
   const canvas = find("canvas"), brush = find("input"), count = find("output");
   const { half, limit } = data;
-  if (!pads.has(canvas)) pads.set(canvas, { strokes: data.strokes.map((one) => [...one]), at: [0, 0], keys: false });
+  if (!pads.has(canvas)) pads.set(canvas, { at: [0, 0], keys: false, touched: false });
   const pad = pads.get(canvas);
+  // Once touched, the pad knows more than the page, which reruns after each stroke and must not take one back.
+  if (!pad.touched) pad.strokes = data.strokes.map((one) => [...one]);
   const colour = (name) => getComputedStyle(canvas).getPropertyValue(name);
   const total = () => pad.strokes.reduce((sum, one) => sum + one.length / 2, 0);
 
@@ -43,6 +45,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     }
   }
   function tell() {
+    pad.touched = true;
     pad.strokes = pad.strokes.filter((one) => one.length);
     // A trigger, not a state: it arrives also where the pad is closed at once afterwards.
     setTriggerValue("strokes", pad.strokes.map((one) => [...one]));
@@ -56,6 +59,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     if (event.button !== 0 || pad.pointer !== undefined) return; // a second finger draws nothing
     canvas.setPointerCapture(event.pointerId);
     [pad.pointer, pad.at, pad.keys] = [event.pointerId, place(event), false];
+    pad.touched = true;
     pad.strokes.push([]);
     spray(pad.at, 8);
     draw();
