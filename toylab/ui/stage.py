@@ -1,15 +1,17 @@
 """The stage: progress, two squares, one sentence, three curves, all drawn from one snapshot."""
 
+import dataclasses
 import math
 from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 import streamlit as st
+from jaxtyping import Float
 
 from toylab.config import RunConfig
 from toylab.jobs import JobState, Snapshot, with_baseline
-from toylab.ui import charts, theme, thumbnails, words
+from toylab.ui import charts, scene, theme, words
 from toylab.ui.view_base import Shown
 from toylab.ui.words import Kind, short
 
@@ -64,8 +66,8 @@ def draw(
 
 
 def _squares(snapshot: Snapshot, palette: theme.Palette) -> None:
-    name = snapshot.config.dataset
-    data = snapshot.data if snapshot.data is not None else thumbnails.points(name)
+    data = snapshot.data if snapshot.data is not None else scene.points(snapshot.config)
+    frame, name = scene.frame(snapshot.config), scene.name(snapshot.config)
     with st.container(key="squares", horizontal=True, wrap=False):
         for lane, title, colour in (
             (1, _baseline_title(), palette.baseline),
@@ -76,7 +78,7 @@ def _squares(snapshot: Snapshot, palette: theme.Palette) -> None:
                 charts.square(
                     data,
                     None if snapshot.samples is None else snapshot.samples[lane],
-                    thumbnails.frame(name),
+                    frame,
                     colour,
                     palette,
                     key=f"chart_square_{LANES[lane]}",
@@ -98,6 +100,11 @@ def preview(config: RunConfig) -> Snapshot:
     return Snapshot(
         seq=0, state=JobState.STOPPED, configs=tuple(lane.config for lane in with_baseline(config))
     )
+
+
+def unready(config: RunConfig, problem: str, points: Float[np.ndarray, "n 2"] | None) -> Snapshot:
+    """What to show while own data cannot be trained on: the points so far, and why."""
+    return dataclasses.replace(preview(config), data=points, message=problem)
 
 
 def _baseline_title() -> str:

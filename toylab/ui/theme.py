@@ -71,7 +71,8 @@ _SHEET = """
 .stVegaLiteChart svg, .stVegaLiteChart canvas { background: transparent !important; }
 /* A square keeps its numbers and is shrunk as a picture: if it were laid out again, it would lose its aspect. */
 .st-key-squares div { max-width: 100%; }
-.st-key-squares :is(canvas, svg) { max-width: 100%; height: auto !important; }
+/* Streamlit draws few points as SVG, many on a canvas. */
+.st-key-squares :is(canvas, svg.marks) { max-width: 100%; height: auto !important; }
 
 /* Streamlit's own are a little too faint to read: 4.5 to 1 at least. */
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] p { color: var(--faint); opacity: 1; }
@@ -89,7 +90,9 @@ _SHEET = """
 .st-key-sentence p { font-size: 1.02rem; }
 
 /* White on the light blue of the dark theme would be too faint. */
-[data-testid="stBaseButton-primary"], [data-testid="stBaseButton-primary"] * { color: var(--ground) !important; }
+[data-testid="stBaseButton-primary"]:enabled, [data-testid="stBaseButton-primary"]:enabled * {
+  color: var(--ground) !important;
+}
 .st-key-transport, .st-key-steps_bar { gap: 0.4rem; }
 .st-key-transport button, .st-key-steps_bar button { padding: 0.2rem 0.4rem; min-height: 2.2rem; }
 .st-key-beta_box { gap: 0.1rem; padding: 0.35rem 0 0.3rem; }

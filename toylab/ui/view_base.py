@@ -33,7 +33,7 @@ class Shown(NamedTuple):
 
 def wide_frame(points: np.ndarray) -> tuple[float, float, float]:
     """The square that holds both the data and the noise: centre x, centre y, half side."""
-    x, y, half = thumbnails.frame_of(points)
+    x, y, half = thumbnails.square_around(points)
     low = np.minimum([x - half, y - half], -NOISE_REACH)
     high = np.maximum([x + half, y + half], NOISE_REACH)
     centre = (low + high) / 2

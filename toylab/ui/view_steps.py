@@ -33,7 +33,7 @@ def view(content: "tuple[RunConfig, tuple[FewSteps, ...]]") -> Shown:
     """The small squares, and the distance over steps."""
     config, lanes = content
     chosen = lanes[0]
-    palette, frame = theme.palette(), thumbnails.frame_of(chosen.reference)
+    palette, frame = theme.palette(), thumbnails.square_around(chosen.reference)
     table = _score_table(lanes)
     first = chosen.scores[0]
 

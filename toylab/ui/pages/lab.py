@@ -5,7 +5,7 @@ from functools import partial
 import streamlit as st
 
 from toylab.jobs import JobState, Snapshot, TrainingJob
-from toylab.ui import controls, saving, session, stage, stored, transport, views
+from toylab.ui import controls, saving, scene, session, stage, stored, transport, views
 from toylab.ui.guard import guarded
 from toylab.ui.words import Kind
 
@@ -70,14 +70,16 @@ def _stage(job: TrainingJob | None) -> None:
 
 def _scene(job: TrainingJob | None) -> tuple[Snapshot, Kind]:
     """What there is to show, and what it is of."""
-    wanted = controls.config()
+    wanted, problem = controls.config(), controls.problem()
     if job is None:
         kind, shown = "stored", stored.first_run()
     else:
         kind, shown = "job", job.snapshot
         if job.active:
             return shown, kind
-    return (shown, kind) if shown.config.dataset == wanted.dataset else (stage.preview(wanted), "preview")
+    if problem:
+        return stage.unready(wanted, problem, controls.own_points()), "preview"
+    return (shown, kind) if scene.same_data(shown.config, wanted) else (stage.preview(wanted), "preview")
 
 
 def _view(job: TrainingJob | None, kind: Kind) -> views.Shown | None:

@@ -7,7 +7,7 @@ import streamlit as st
 from toylab.config import RunConfig
 from toylab.jobs import JobState, SweepJob, SweepSnapshot
 from toylab.jobs.sweep_job import MAX_CELLS, SCORE_N
-from toylab.ui import controls, session, settings, sweep_charts, theme, transport
+from toylab.ui import controls, scene, session, settings, sweep_charts, theme, transport
 from toylab.ui.guard import guarded
 from toylab.ui.words import short
 
@@ -126,7 +126,7 @@ def _measured() -> None:
     if len(cells) > MAX_CELLS:
         st.caption(f":red[{len(cells)} cells: at most {MAX_CELLS}.]")
         return
-    shape = (base.dataset, base.batch_size, base.proxy, base.p_equal, base.max_gap, base.width)
+    shape = (scene.program(base), base.batch_size, base.proxy, base.p_equal, base.max_gap, base.width)
     future = session.compute("sweep_speed", shape, lambda: _step_seconds(base))
     if not future.done():
         st.caption(f"{len(cells)} runs of {base.steps:,} steps. Measuring how long a step takes here …")
