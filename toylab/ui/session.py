@@ -2,14 +2,18 @@
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
+from typing import TypeVar
 
 import streamlit as st
 
 from toylab.config import RunConfig
 from toylab.jobs import Job, JobManager, JobState, Snapshot
 from toylab.jobs.warmup import chores
+
+T = TypeVar("T")
 
 ACT_SECONDS = 0.4
 """How long a click waits for the worker, so that the page is drawn in the new state at once."""
@@ -34,8 +38,10 @@ JOB_PARAMETER = "run"
 """Where the address names the job: a tab that is loaded anew finds its run again."""
 
 
-def job() -> Job | None:
+def job(slot: str = "lab") -> Job | None:
     """This tab's job, adopted again if the connection was lost or the page was loaded anew."""
+    if slot != "lab":  # stand-in: the other slots come with their pages
+        return None
     current = st.session_state.get("job")
     if current is None and (named := st.query_params.get(JOB_PARAMETER)):
         current = manager().find(named)
@@ -93,3 +99,18 @@ def warm_up(config: RunConfig) -> None:
 def is_live(current: Job | None) -> bool:
     """Whether the picture moves."""
     return current is not None and current.active and current.state is not JobState.PAUSED
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix="toylab-compute")
+
+
+def compute(slot: str, key: Hashable, task: Callable[[], T]) -> "Future[T]":
+    """``task()`` in the background, once per key; a new key takes the slot. Stand-in, to be on the worker."""
+    held = st.session_state.setdefault("computed", {})
+    if slot not in held or held[slot][0] != key:
+        if slot in held:
+            held[slot][1].cancel()
+        held[slot] = (key, _pool().submit(task))
+    return held[slot][1]
