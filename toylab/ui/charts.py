@@ -23,6 +23,7 @@ def square(
     palette: Palette,
     key: str,
     alt: str,
+    side: int = SQUARE,
 ) -> None:
     """Samples over data in a square of fixed extent ``frame`` (centre x, centre y, half side)."""
     table = pd.DataFrame(data, columns=["x", "y"])
@@ -33,8 +34,8 @@ def square(
         table = pd.concat([table, drawn], ignore_index=True)
     x, y, half = frame
     spec = {
-        "width": SQUARE,
-        "height": SQUARE,
+        "width": side,
+        "height": side,
         "autosize": {"type": "fit", "contains": "padding"},
         "padding": {"left": 1, "right": 1, "top": 1, "bottom": 1},
         "mark": {"type": "circle", "clip": True},

@@ -23,6 +23,17 @@ class Palette(NamedTuple):
 LIGHT = Palette("#8A939D", "#0072B2", "#D55E00", "#009E73", "#1B1F24", "#5C6670", "#DDE2E7", "#FFFFFF")
 DARK = Palette("#7C8793", "#56B4E9", "#F28A4B", "#2FC298", "#E8ECF0", "#9AA6B2", "#333C46", "#14181D")
 
+SERIES = {
+    "light": ("#D55E00", "#0072B2", "#009E73", "#B4558C", "#9A6A00", "#3A8FC2"),
+    "dark": ("#F28A4B", "#56B4E9", "#2FC298", "#E39BC3", "#E69F00", "#F0E442"),
+}
+"""Colours of up to six runs side by side, the first a baseline: Okabe-Ito, darkened on white until it reads."""
+
+
+def series() -> tuple[str, ...]:
+    """The series colours of the theme that the browser shows."""
+    return SERIES["dark" if st.context.theme.type == "dark" else "light"]
+
 
 def palette() -> Palette:
     """The colours of the theme that the browser shows."""
@@ -38,6 +49,7 @@ def apply() -> None:
         "faint": colours.faint,
         "ground": colours.ground,
     }
+    names |= {f"series{index}": colour for index, colour in enumerate(series())}
     root = "".join(f"--{name}: {value};" for name, value in names.items())
     st.html(f"<style>:root {{ {root} }}{_SHEET}{thumbnails.style_sheet()}</style>")
 

@@ -5,7 +5,18 @@ from functools import partial
 import streamlit as st
 
 from toylab.jobs import Job, JobState
-from toylab.ui import controls, saving, session, stage, stored, transport
+from toylab.ui import (
+    address,
+    controls,
+    downloads,
+    saving,
+    session,
+    share,
+    shelf,
+    stage,
+    stored,
+    transport,
+)
 from toylab.ui.guard import guarded
 
 TITLE = "Lab"
@@ -39,6 +50,8 @@ def _rail(job: Job | None) -> None:
     transport.bar()
     if notice := session.notice():
         st.error(notice)
+    if note := address.note():
+        st.info(note)
     controls.dataset_picker()
     controls.beta_slider()
     controls.run_settings()
@@ -48,7 +61,12 @@ def _rail(job: Job | None) -> None:
         and job.snapshot.step > 1
         and job.snapshot.state is not JobState.FAILED
     ):
-        saving.button(job)
+        with st.container(key="keep_bar", horizontal=True, wrap=False):
+            saving.button(job)
+            downloads.button(shelf.of(job))
+            share.button()
+    else:
+        share.button()
 
 
 def _stage(job: Job | None) -> None:
