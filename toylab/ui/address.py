@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import streamlit as st
 
@@ -44,8 +44,8 @@ FIELD_OF = {
 
 def link(raw: Mapping[str, Any]) -> str:
     """The full address of these settings."""
-    base = (st.context.url or "").split("?", 1)[0].split("#", 1)[0] or "http://localhost:8501/"
-    return f"{base}?{urlencode(query(raw))}"
+    parts = urlsplit(st.context.url or "http://localhost:8501/")
+    return urlunsplit((parts.scheme, parts.netloc, parts.path or "/", urlencode(query(raw)), ""))
 
 
 def is_packaged(config: RunConfig) -> bool:

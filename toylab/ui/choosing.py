@@ -31,7 +31,7 @@ def choose(entries: Sequence[Entry]) -> tuple[dict[str, Entry], str]:
     """Draw the choice; (letter -> run, in the order of the letters) and the letter of the baseline."""
     by_id = {entry.id: entry for entry in entries}
     _keep_valid(by_id, default_choice(entries))
-    names = {entry.id: plain(entry.title) for entry in entries}
+    names = {entry.id: entry.title for entry in entries}
     st.multiselect(
         f"Runs, at most {MAX_CHOSEN}",
         list(by_id),
@@ -54,6 +54,7 @@ def choose(entries: Sequence[Entry]) -> tuple[dict[str, Entry], str]:
             list(held),
             format_func=lambda run_id: f"{held[run_id]}: {by_id[run_id].title}",
             key="compare_baseline",
+            width=360,
             filter_mode=None,
             persist_state="session",
         )
@@ -63,6 +64,7 @@ def choose(entries: Sequence[Entry]) -> tuple[dict[str, Entry], str]:
             COUNTS.index(DEFAULT_COUNT),
             format_func="{:,}".format,
             key="compare_count",
+            width=150,
             filter_mode=None,
             persist_state="session",
         )

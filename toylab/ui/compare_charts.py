@@ -18,6 +18,8 @@ DASHES = ([1, 0], [7, 3], [2, 2], [10, 3, 2, 3], [4, 4], [1, 3])
 MAX_ROWS = 400
 """Points of a curve; of a longer history every so many rows are drawn, each with its exact values."""
 HEIGHT = 250
+LETTER_HEIGHT = 0.06
+"""Of a letter at the end of a curve, as a share of the chart's."""
 
 
 def rows_of(history: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -58,13 +60,18 @@ def curves(
         rows_of(history, column).assign(run=letter, label=label, kind="line")
         for history, letter, label in zip(histories, letters, labels, strict=True)
     ]
-    ends = [part.tail(1).assign(kind="end") for part in parts]
     rules = pd.DataFrame(
         [{"step": 0.0, "value": value, "run": "", "label": text, "kind": "floor"} for value, text in floors],
         columns=["step", "value", "run", "label", "kind"],
     ).astype({"step": float, "value": float})
+    values = np.concatenate(
+        [rules["value"].to_numpy(float), *(part["value"].to_numpy(float) for part in parts)]
+    )
+    logarithmic = len(values) > 0 and bool(np.all(values > 0))
+    ends = [part.tail(1) for part in parts if len(part)]
+    columns = _columns([float(end["value"].iloc[0]) for end in ends], values, logarithmic)
+    ends = [end.assign(kind=f"end{place}") for end, place in zip(ends, columns, strict=True)]
     table = pd.concat([*parts, *ends, rules], ignore_index=True)
-    values = table["value"].to_numpy(float)
     quiet = {"grid": False, "labelColor": palette.faint, "tickCount": 4, "labelExpr": _SHORT, "title": None}
     below = {**quiet, "title": "steps", "titleColor": palette.faint, "titleFontSize": 10.5, "titlePadding": 2}
     last = float(np.max(table["step"].to_numpy(float), initial=1.0))
@@ -74,7 +81,6 @@ def curves(
         "axis": below,
         "scale": {"domain": [0, last], "nice": False},
     }
-    logarithmic = len(values) > 0 and bool(np.all(values > 0))
     scale = {"type": "log", "nice": False, "padding": 8} if logarithmic else {"zero": False, "padding": 8}
     ticks = {"values": _DECADES} if logarithmic else {}
     y = {
@@ -100,7 +106,7 @@ def curves(
     text = {"type": "text", "fontSize": 10.5, "align": "left"}
     spec = {
         "height": HEIGHT,
-        "padding": {"left": 2, "right": 16, "top": 6, "bottom": 2},
+        "padding": {"left": 2, "right": 14 + 9 * max(columns, default=0), "top": 6, "bottom": 2},
         "layer": [
             _layer("floor", {"type": "rule", **faint}, {"y": y}),
             _layer(
@@ -113,10 +119,13 @@ def curves(
                 {"type": "line", "strokeWidth": 2},
                 {"x": x, "y": y, "color": colour, "strokeDash": dash},
             ),
-            _layer(
-                "end",
-                {**text, "fontWeight": "bold", "dx": 4, "fontSize": 11},
-                {"x": x, "y": y, "color": colour, "text": {"field": "run", "type": "nominal"}},
+            *(
+                _layer(
+                    f"end{place}",
+                    {**text, "fontWeight": "bold", "dx": 4 + 9 * place, "fontSize": 11},
+                    {"x": x, "y": y, "color": colour, "text": {"field": "run", "type": "nominal"}},
+                )
+                for place in sorted(set(columns))
             ),
             _layer(
                 "line",
@@ -128,3 +137,20 @@ def curves(
         "config": {"view": {"stroke": None}},
     }
     st.vega_lite_chart(table, spec, width="stretch", key=key, alt=alt)
+
+
+def _columns(ends: Sequence[float], values: np.ndarray, logarithmic: bool) -> list[int]:
+    """For the letter at the end of each curve the column it stands in: those at one height stand in a row."""
+    if not len(values):
+        return [0] * len(ends)
+    scale = np.log if logarithmic else np.asarray
+    span = float(np.ptp(scale(values))) or 1.0
+    taken: list[list[float]] = [[] for _ in ends]
+    columns = []
+    for height in (float(scale(end)) / span for end in ends):
+        place = next(
+            place for place, there in enumerate(taken) if all(abs(height - h) > LETTER_HEIGHT for h in there)
+        )
+        taken[place].append(height)
+        columns.append(place)
+    return columns

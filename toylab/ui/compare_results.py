@@ -180,8 +180,9 @@ def _scores(chosen: Mapping[str, Entry], baseline: str, count: int, work: Mappin
         f"{NUM_KEYS} independent pairs, the same for every run; lower is better. Floor: two fresh data samples. "
         "In training: the last value of the curve, one pair, with its own n."
     )
+    if any(not future.done() for future in work.values()):
+        return  # a difference over some of the seeds would be another one
     found, without = comparing.differences(entries, scores, letters.index(baseline))
-    pending = any(not future.done() for future in work.values())
     if found:
         st.markdown("**Difference to the baseline**")
         with st.container(key="compare_differences"):
@@ -196,8 +197,14 @@ def _scores(chosen: Mapping[str, Entry], baseline: str, count: int, work: Mappin
                 "One seed: the interval says how well these two nets are measured, not what another seed would "
                 "give. Train the same settings with more seeds in the Lab; runs of equal settings are then paired."
             )
-    elif len(chosen) > 1 and not pending and without:
-        st.markdown("No difference: " + "; ".join(f"{letters[place]}, {why}" for place, why in without) + ".")
+    if len(chosen) < 2:
+        return
+    if letters.index(baseline) not in scores:
+        st.markdown(f"No differences: the baseline {baseline} has no score.")
+    elif without:
+        st.markdown(
+            "No difference of " + ", ".join(f"{letters[place]} ({why})" for place, why in without) + "."
+        )
 
 
 def _why_unscored(entry: Entry) -> str:

@@ -146,10 +146,11 @@ class Shelves:
     def _purge(self) -> None:
         now = self._clock()
         for shelf_id, shelf in list(self._shelves.items()):
-            gone = shelf.released_at is not None
-            if gone and (
-                not (shelf.finished() or shelf.imports()) or now > shelf.released_at + GRACE_SECONDS
-            ):
+            released = shelf.released_at
+            if released is None:
+                continue
+            empty = not (shelf.finished() or shelf.imports())
+            if empty or now > released + GRACE_SECONDS:
                 del self._shelves[shelf_id]
 
 

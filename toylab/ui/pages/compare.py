@@ -122,12 +122,22 @@ def _curve_alt(chosen: Mapping[str, Entry], column: str, title: str) -> str:
     return f"{title} over steps: {', '.join(parts)}"
 
 
+def _swatch(dash: list[int], index: int) -> str:
+    """A line as in the charts, as a background: the dashes of a run in its colour."""
+    stops, at = [], 0
+    for place, length in enumerate(dash):
+        colour = "transparent" if place % 2 else f"var(--series{index})"
+        stops.append(f"{colour} {at}px {at + length}px")
+        at += length
+    return f"repeating-linear-gradient(90deg, {', '.join(stops)})"
+
+
 STYLE = """
 .st-key-compare h3 { font-size: 1.08rem; padding: 0.9rem 0 0.1rem; letter-spacing: -0.005em; }
-.st-key-compare_controls > div { flex: 0 1 auto; }
 .st-key-compare_legend { gap: 0.3rem 1.4rem; flex-wrap: wrap; }
 .st-key-compare_legend p, .st-key-compare_squares p { font-size: 0.92rem; }
 .st-key-compare table { font-variant-numeric: tabular-nums; }
+.st-key-compare th, .st-key-compare td { text-align: left !important; white-space: nowrap; }
 .st-key-compare_settings, .st-key-compare_scores, .st-key-compare_differences { overflow-x: auto; max-width: 100%; }
 .st-key-compare_curves { gap: 1.2rem; }
 .st-key-compare_curves > div { min-width: 300px; flex: 1 1 300px; }
@@ -137,10 +147,9 @@ STYLE = """
 """ + "".join(
     f"""
 .st-key-compare_run_{letter} p::before, .st-key-compare_square_{letter} p::before {{
-  content: "{letter}"; display: inline-block; min-width: 1.7em; margin-right: 0.5em; text-align: center;
-  font-weight: 700; color: var(--series{index}); border-bottom: 3px {style} var(--series{index});
+  content: "{letter}"; display: inline-block; width: 30px; margin-right: 0.5em; padding-bottom: 4px;
+  text-align: center; font-weight: 700; color: var(--series{index});
+  background: {_swatch(dash, index)} bottom / 100% 3px no-repeat;
 }}"""
-    for index, (letter, style) in enumerate(
-        zip(compare_charts.LETTERS, ("solid", "dashed", "dotted", "double", "dashed", "dotted"), strict=True)
-    )
+    for index, (letter, dash) in enumerate(zip(compare_charts.LETTERS, compare_charts.DASHES, strict=True))
 )
