@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from app_pages import switch_page
 from streamlit.testing.v1 import AppTest
 
 from toylab.config import RunConfig
@@ -45,7 +46,7 @@ def texts(at: AppTest) -> str:
 def test_every_page_runs(app, page):
     app.run()
     if page is not router.modules()[0]:
-        app.switch_page(page.__name__.rsplit(".", 1)[1]).run()
+        switch_page(app, page.__name__.rsplit(".", 1)[1]).run()
     assert not app.exception
     assert not app.error
 

@@ -187,5 +187,5 @@ def panel_grid(count: int) -> tuple[Figure, list[Axes]]:
     return figure, panels[:count]
 
 
-def _around(centre: float, half: float) -> tuple[float, float]:
+def _around(centre: float | np.floating, half: float) -> tuple[float, float]:
     return float(centre - half), float(centre + half)

@@ -178,11 +178,9 @@ def differences(
     Returns:
         The differences, and (place, why) of what has none.
     """
-    without = []
+    without: list[tuple[int, str]] = []
     if baseline not in scores:
-        return [], [
-            (place, "the baseline has no score") for place in range(len(entries)) if place != baseline
-        ]
+        return [], without
     arms: list[list[int]] = []
     for place in sorted(scores):
         arm = next(
