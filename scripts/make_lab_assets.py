@@ -13,6 +13,7 @@ import numpy as np
 
 from toylab.data import datasets
 from toylab.header import SCHEMA
+from toylab.jobs import with_baseline
 from toylab.jobs.live import LiveTraining
 from toylab.runs import environment
 from toylab.ui.settings import dataset_names, read_config
@@ -23,12 +24,12 @@ NUM_POINTS = 1000
 
 def main() -> None:
     """Write both files."""
-    live = LiveTraining(read_config({}))
+    live = LiveTraining([lane.config for lane in with_baseline(read_config({}))])
     while not live.done:
         live.advance()
     content = {
         "schema": SCHEMA,
-        "settings": live.config.to_dict(),
+        "settings": live.configs[0].to_dict(),
         "environment": environment(),
         "step": live.step,
         "data": rounded(live.data),

@@ -23,7 +23,7 @@ def app(monkeypatch):
     monkeypatch.setenv("TOYLAB_WARM_UP", "0")
     at = AppTest.from_file(str(APP), default_timeout=30)
     yield at
-    if "job" in at.session_state and (job := at.session_state["job"]).active:
+    if "lab_job" in at.session_state and (job := at.session_state["lab_job"]).active:
         job.stop()
         assert job.wait_for(lambda s: not job.active, 60)
 
@@ -32,10 +32,10 @@ def settle(at: AppTest, until, seconds: float = 60.0) -> AppTest:
     """Run the app again until the job is there; AppTest has no timer of its own."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if until(at.session_state["job"].snapshot):
+        if until(at.session_state["lab_job"].snapshot):
             return at.run()
         time.sleep(0.05)
-    raise AssertionError(f"the job stayed {at.session_state['job'].snapshot.state}")
+    raise AssertionError(f"the job stayed {at.session_state['lab_job'].snapshot.state}")
 
 
 def texts(at: AppTest) -> str:
@@ -148,7 +148,7 @@ def test_start_change_beta_pause_step_resume_stop_save(app, tmp_path, monkeypatc
     assert "β = 0.5" in texts(app)
     app.button(key="go").click().run()
     assert app.button(key="go").label == "Resume"
-    before = app.session_state["job"].snapshot.step
+    before = app.session_state["lab_job"].snapshot.step
     app.button(key="step100").click().run()
     settle(app, lambda s: s.step == before + 100 and s.state is JobState.PAUSED, 5)
     app.button(key="go").click().run()
@@ -160,7 +160,7 @@ def test_start_change_beta_pause_step_resume_stop_save(app, tmp_path, monkeypatc
 
     import toylab as tl
 
-    paths = saving.save(app.session_state["job"], tmp_path)
+    paths = saving.save(app.session_state["lab_job"], tmp_path)
     chosen, baseline = map(tl.load, paths)
     assert (chosen.config.beta, baseline.config.beta) == (1.0, 0.0)
     ((step, name, value),) = chosen.changes
@@ -179,7 +179,7 @@ def test_divergence_is_one_line_and_can_be_retried(app):
     assert not app.exception
     app.button(key="retry").click().run()
     assert app.selectbox(key="lr").value == 0.3
-    assert app.session_state["job"].snapshot.config.learning_rate == 0.3
+    assert app.session_state["lab_job"].snapshot.config.learning_rate == 0.3
 
 
 def test_a_full_queue_is_one_line_on_the_page(app, monkeypatch):
@@ -305,7 +305,7 @@ def test_after_a_change_of_beta_the_sentence_is_about_the_new_one():
         pd.DataFrame({"grad_variance": values}, pd.Index(rows, name="step"))
         for values in (chosen, np.full(10, 10.0))
     )
-    snapshot = Snapshot(1, JobState.RUNNING, RunConfig(steps=2000), step=1000, histories=tables)
+    snapshot = Snapshot(1, JobState.RUNNING, (RunConfig(steps=2000),), step=1000, histories=tables)
     assert "10 times more variance" in words.progress(snapshot)
     moved = dataclasses.replace(snapshot, events=(Event(800, "beta", 0.0, 1.0),))
     assert "10 times less variance" in words.progress(moved)
@@ -319,17 +319,17 @@ def test_after_a_change_of_beta_the_sentence_is_about_the_new_one():
 def test_a_reloaded_tab_finds_its_run_again(app):
     app.run()
     app.button(key="go").click().run()
-    job = app.session_state["job"]
+    job = app.session_state["lab_job"]
     assert app.query_params["run"] == job.id
     again = AppTest.from_file(str(APP), default_timeout=30)
     again.query_params["run"] = job.id
     again.run()
-    assert again.session_state["job"] is job
+    assert again.session_state["lab_job"] is job
     assert job.active
     assert job.orphaned_at is None
     stranger = AppTest.from_file(str(APP), default_timeout=30)
     stranger.query_params["run"] = "0" * 16
     stranger.run()
-    assert "job" not in stranger.session_state
+    assert "lab_job" not in stranger.session_state
     assert "run" not in stranger.query_params
     assert not stranger.exception

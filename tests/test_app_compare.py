@@ -40,7 +40,7 @@ def app(monkeypatch):
     at = AppTest.from_file(str(APP), default_timeout=60)
     at.session_state["shelf"] = secrets.token_hex(8)
     yield at
-    if "job" in at.session_state and (job := at.session_state["job"]).active:
+    if "lab_job" in at.session_state and (job := at.session_state["lab_job"]).active:
         job.stop()
         assert job.wait_for(lambda s: not job.active, 60)
 
@@ -201,7 +201,7 @@ def test_a_run_that_ends_in_the_lab_is_kept_once(app):
         app.query_params[key] = value
     app.run()
     app.button(key="go").click().run()
-    job = app.session_state["job"]
+    job = app.session_state["lab_job"]
     assert job.wait_for(lambda s: s.state is JobState.RUNNING and s.step > 5, 120)
     assert shelf_of(app).finished() == ()
     app.button(key="stop").click().run()

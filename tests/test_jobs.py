@@ -9,9 +9,11 @@ import pandas as pd
 import pytest
 
 from toylab.config import RunConfig
-from toylab.jobs import TERMINAL, Job, JobManager, JobState, QueueFull
-from toylab.jobs.manager import GRACE_SECONDS, MAX_JOBS, TURN_SECONDS
+from toylab.jobs import TERMINAL, JobManager, JobState, Lane, QueueFull, SweepJob, TrainingJob, with_baseline
+from toylab.jobs.manager import GRACE_SECONDS, MAX_COMPUTATIONS, MAX_JOBS, TURN_SECONDS
 from toylab.jobs.snapshot import bin_means
+from toylab.jobs.sweep_job import SCORE_KEYS, SCORE_N
+from toylab.training.experiment import without_unused_settings
 
 # One small structure for the whole file: it compiles once.
 CONFIG = RunConfig(
@@ -25,7 +27,8 @@ CONFIG = RunConfig(
     log_every=500,
     eval_samples=128,
 )
-COMPILED = 60.0
+COMPILED = 240.0
+"""Patience with a busy machine; no speed is tested with it."""
 
 
 class Clock:
@@ -50,19 +53,25 @@ def manager(clock):
     manager.close()
 
 
-def running(manager, owner="a", **changes) -> Job:
-    job = manager.submit(CONFIG.replace(**changes), owner)
+def lab_job(**changes) -> TrainingJob:
+    return TrainingJob(with_baseline(CONFIG.replace(**changes)), needed=[0])
+
+
+def running(manager, owner="a", **changes) -> TrainingJob:
+    job = manager.submit(lab_job(**changes), owner)
     assert job.wait_for(lambda s: s.step > 1 and s.state is JobState.RUNNING, COMPILED)
     return job
 
 
 def reaches(job, state, seconds=1.0) -> bool:
-    return job.wait_for(lambda snapshot: snapshot.state is state, seconds)
+    """Whether the job gets there; at once where it ends elsewhere."""
+    job.wait_for(lambda snapshot: snapshot.state is state or not job.active, seconds)
+    return job.snapshot.state is state
 
 
 def test_a_run_ends_done_with_both_lanes_measured(manager):
     states = []
-    job = manager.submit(CONFIG.replace(steps=1000), "a")
+    job = manager.submit(lab_job(steps=1000), "a")
     states.append(job.state)
     while job.active:
         job.wait_for(lambda s: s.state is not states[-1], 0.2)
@@ -88,7 +97,7 @@ def test_watching_changes_no_result(manager):
     from toylab.training.trainer import Trainer
 
     config = CONFIG.replace(steps=1000)
-    job = manager.submit(config, "a")
+    job = manager.submit(lab_job(steps=1000), "a")
     job.pause()
     job.resume()
     assert reaches(job, JobState.DONE, COMPILED)
@@ -155,7 +164,7 @@ def test_learning_rate_changes_both_lanes(manager):
     job = running(manager)
     job.set(learning_rate=1e-4)
     assert job.wait_for(lambda s: bool(s.events), 1.0)
-    assert [job._live._trainer.current(lane).learning_rate for lane in range(2)] == [1e-4, 1e-4]
+    assert [config.learning_rate for config in job.snapshot.configs] == [1e-4, 1e-4]
 
 
 def test_a_steered_run_keeps_its_settings_and_its_changes(manager, tmp_path):
@@ -184,7 +193,7 @@ def test_a_job_that_cannot_be_held_fails_alone(manager, clock, monkeypatch):
         publish(state, message)
 
     monkeypatch.setattr(first, "_publish", broken)
-    second = manager.submit(CONFIG, "b")
+    second = manager.submit(lab_job(), "b")
     clock.now += TURN_SECONDS + 1
     assert reaches(first, JobState.FAILED, 10.0)
     assert second.wait_for(lambda s: s.step > 1, 10.0)
@@ -200,7 +209,7 @@ def test_a_bad_live_value_is_refused_and_nothing_is_lost(manager):
 
 
 def test_divergence_names_step_beta_and_rate_and_keeps_finite_samples(manager):
-    job = manager.submit(CONFIG.replace(learning_rate=10.0, optimizer="sgd"), "a")
+    job = manager.submit(lab_job(learning_rate=10.0, optimizer="sgd"), "a")
     assert reaches(job, JobState.DIVERGED, COMPILED)
     snapshot = job.snapshot
     for word in ("Diverged at step", "beta = 1", "learning rate 10"):
@@ -210,7 +219,7 @@ def test_divergence_names_step_beta_and_rate_and_keeps_finite_samples(manager):
 
 
 def test_a_loss_that_blew_up_counts_as_divergence(manager):
-    job = manager.submit(CONFIG.replace(learning_rate=10.0, log_every=50, activation="silu"), "a")
+    job = manager.submit(lab_job(learning_rate=10.0, log_every=50, activation="silu"), "a")
     assert reaches(job, JobState.DIVERGED, COMPILED)
     assert "Diverged at step" in job.snapshot.message
 
@@ -223,7 +232,7 @@ def test_a_failure_is_one_line_with_an_id_and_the_worker_lives(manager, monkeypa
 
     with monkeypatch.context() as patch:
         patch.setattr(live.LiveTraining, "__init__", broken)
-        job = manager.submit(CONFIG, "a")
+        job = manager.submit(lab_job(), "a")
         assert reaches(job, JobState.FAILED, 10.0)
     assert job.id in job.snapshot.message
     assert "secret" not in job.snapshot.message
@@ -232,7 +241,7 @@ def test_a_failure_is_one_line_with_an_id_and_the_worker_lives(manager, monkeypa
 
 
 def test_a_bad_dataset_fails_with_the_registrys_line(manager):
-    job = manager.submit(CONFIG.replace(dataset="nowhere"), "a")
+    job = manager.submit(lab_job(dataset="nowhere"), "a")
     assert reaches(job, JobState.FAILED, 10.0)
     assert job.snapshot.message.startswith("unknown dataset 'nowhere'; choices:")
 
@@ -240,16 +249,16 @@ def test_a_bad_dataset_fails_with_the_registrys_line(manager):
 def test_one_job_per_owner_and_a_short_queue(manager):
     running(manager, "a")
     with pytest.raises(ValueError, match="training already"):
-        manager.submit(CONFIG, "a")
-    waiting = [manager.submit(CONFIG, f"owner{i}") for i in range(MAX_JOBS - 1)]
+        manager.submit(lab_job(), "a")
+    waiting = [manager.submit(lab_job(), f"owner{i}") for i in range(MAX_JOBS - 1)]
     assert [manager.place(job) for job in waiting] == [1, 2, 3, 4]
     with pytest.raises(QueueFull, match="try again"):
-        manager.submit(CONFIG, "late")
+        manager.submit(lab_job(), "late")
 
 
 def test_jobs_take_turns(manager, clock):
     first = running(manager, "a")
-    second = manager.submit(CONFIG, "b")
+    second = manager.submit(lab_job(), "b")
     time.sleep(0.2)
     assert second.state is JobState.QUEUED
     clock.now += TURN_SECONDS + 1
@@ -334,3 +343,159 @@ def test_bin_means_bounds_the_rows_and_keeps_the_newest_step():
     weights = np.array([1.0] + [3.0] * 333)
     assert np.sum(small["loss"] * weights) == pytest.approx(np.sum(np.arange(1000.0)))
     assert bin_means(table, 1000) is table
+
+
+def race(**changes) -> TrainingJob:
+    """Two betas of one structure, and a method of another."""
+    base = CONFIG.replace(**changes)
+    lanes = [Lane(f"beta {beta:g}", base.replace(beta=beta)) for beta in (0.0, 0.5)]
+    plain = Lane("flow matching", without_unused_settings(base.replace(method="flow_matching")))
+    return TrainingJob([lanes[0], plain, lanes[1]], "race")
+
+
+def test_a_race_trains_lanes_of_any_structure_as_they_would_train_alone(manager):
+    from toylab.training import train
+
+    job = manager.submit(race(steps=600, log_every=200), "a")
+    assert reaches(job, JobState.DONE, COMPILED)
+    assert job.snapshot.labels == ("beta 0", "flow matching", "beta 0.5")
+    assert job.snapshot.samples.shape[0] == 3
+    for run in job.runs():
+        alone = train(run.config, progress=False)
+        pd.testing.assert_frame_equal(run.history, alone.history)
+        np.testing.assert_array_equal(np.asarray(run.state.params), np.asarray(alone.state.params))
+
+
+def test_beta_of_one_lane_of_a_race_changes(manager):
+    job = manager.submit(race(), "a")
+    assert reaches(job, JobState.RUNNING, COMPILED), job.snapshot.message
+    job.set(lane=2, beta=1.5)
+    assert job.wait_for(lambda s: bool(s.events), 2.0)
+    assert [config.beta for config in job.snapshot.configs][::2] == [0.0, 1.5]
+    assert job.snapshot.events[0][1:] == ("beta", 0.5, 1.5, 2)
+
+
+def test_a_lane_that_diverges_leaves_the_race_and_the_others_go_on(manager):
+    base = CONFIG.replace(steps=400, log_every=200, optimizer="sgd", lr_schedule="constant")
+    lanes = [Lane("calm", base.replace(learning_rate=1e-3)), Lane("wild", base.replace(learning_rate=10.0))]
+    job = manager.submit(TrainingJob(lanes, "race"), "a")
+    assert reaches(job, JobState.DONE, COMPILED)
+    assert job.snapshot.message.startswith("Wild: Diverged at step")
+    assert [run.status for run in job.runs()] == ["done", "diverged"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"steps": 7}, "share steps: 7 is not 100000"),
+        ({"dataset": "two_moons"}, "share dataset: 'two_moons' is not 'two_gaussians'"),
+    ],
+)
+def test_lanes_that_cannot_be_watched_together_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        TrainingJob([Lane("a", CONFIG), Lane("b", CONFIG.replace(**changes))])
+    with pytest.raises(ValueError, match="labels of their own, got a, a"):
+        TrainingJob([Lane("a", CONFIG), Lane("a", CONFIG)])
+    with pytest.raises(ValueError, match="1 to 4 lanes, got 5"):
+        TrainingJob([Lane(str(i), CONFIG) for i in range(5)])
+
+
+def test_a_paused_job_can_be_read_and_goes_on(manager):
+    job = running(manager)
+    with pytest.raises(ValueError, match="paused"):
+        job.runs()
+    job.pause()
+    assert reaches(job, JobState.PAUSED)
+    first = job.runs()
+    assert [run.step for run in first] == [job.snapshot.step] * 2
+    job.advance(10)
+    assert job.wait_for(lambda s: s.state is JobState.PAUSED and s.step == first[0].step + 10, 5.0)
+    assert job.runs()[0].step == first[0].step + 10
+    assert not np.array_equal(np.asarray(first[0].state.params), np.asarray(job.runs()[0].state.params))
+
+
+def test_a_computation_runs_on_the_worker_between_stretches(manager):
+    job = running(manager)
+    future = manager.compute(lambda: threading.current_thread().name)
+    assert future.result(5.0) == "toylab-worker"
+    broken = manager.compute(lambda: 1 / 0)
+    assert isinstance(broken.exception(5.0), ZeroDivisionError)
+    step = job.snapshot.step
+    assert job.wait_for(lambda s: s.step > step, 5.0)
+
+
+def test_computations_can_be_taken_back_and_are_bounded(manager):
+    gate, ran = threading.Event(), []
+    manager.compute(lambda: gate.wait(10.0))
+    time.sleep(0.05)
+    waiting = [manager.compute(lambda i=i: ran.append(i)) for i in range(MAX_COMPUTATIONS)]
+    with pytest.raises(QueueFull, match="computations are waiting"):
+        manager.compute(lambda: ran.append(-1))
+    waiting[0].cancel()
+    last = manager.compute(lambda: ran.append(99))
+    gate.set()
+    last.result(5.0)
+    assert ran == [*range(1, MAX_COMPUTATIONS), 99]
+
+
+def cells(**changes):
+    base = CONFIG.replace(**({"steps": 300, "log_every": 100} | changes))
+    return [base.replace(beta=beta, seed=seed) for beta in (0.0, 1.0) for seed in (0, 1)]
+
+
+def test_a_sweep_fills_its_cells_as_if_each_were_trained_alone(manager):
+    from toylab.evaluation import evaluate
+    from toylab.training import train
+
+    job = manager.submit(SweepJob(cells()), "a")
+    counts = []
+    while job.active:
+        job.wait_for(lambda s: s.num_done not in counts, 0.1)
+        counts.append(job.snapshot.num_done)
+    assert job.snapshot.state is JobState.DONE
+    assert sorted(counts) == counts
+    assert job.snapshot.share_done == 1.0
+    alone = train(cells()[3], progress=False)
+    np.testing.assert_array_equal(np.asarray(job.run(3).state.params), np.asarray(alone.state.params))
+    score = job.snapshot.scores[3]
+    expected = evaluate(alone, ["sliced_w1"], n=SCORE_N, num_keys=SCORE_KEYS)["sliced_w1"]
+    assert (score.sw1, score.floor, score.diverged_at) == (expected.value, expected.floor, -1)
+    assert score.loss == alone.history["loss"].iloc[-1]
+
+
+def test_a_stopped_sweep_keeps_its_finished_cells(manager):
+    job = manager.submit(SweepJob(cells(steps=20_000, log_every=20_000)), "a")
+    assert job.wait_for(lambda s: s.num_done >= 1, COMPILED)
+    job.stop()
+    assert reaches(job, JobState.STOPPED, 5.0)
+    finished = [cell for cell, score in enumerate(job.snapshot.scores) if score is not None]
+    assert 0 < len(finished) < 4
+    assert job.run(finished[0]).status == "done"
+    with pytest.raises(ValueError, match="not finished"):
+        job.run(3)
+
+
+def test_a_sweep_lets_a_live_run_go_first_after_a_chunk(manager):
+    sweep = manager.submit(SweepJob(cells(steps=20_000, log_every=20_000)), "a")
+    assert sweep.wait_for(lambda s: s.step > 100, COMPILED)
+    live = running(manager, "b")
+    done = sweep.snapshot.num_done
+    assert done < 4
+    step = live.snapshot.step
+    assert live.wait_for(lambda s: s.step > step + 100, 10.0)
+    assert sweep.snapshot.num_done == done
+
+
+def test_a_diverged_cell_is_marked_and_not_scored(manager):
+    wild = CONFIG.replace(steps=300, log_every=100, optimizer="sgd", learning_rate=10.0)
+    job = manager.submit(SweepJob([wild]), "a")
+    assert reaches(job, JobState.DONE, COMPILED)
+    (score,) = job.snapshot.scores
+    assert score.diverged_at >= 0
+    assert np.isnan(score.sw1)
+
+
+@pytest.mark.parametrize("number", [0, 65])
+def test_a_sweep_of_the_app_is_bounded(number):
+    with pytest.raises(ValueError, match=f"1 to 64 cells, got {number}"):
+        SweepJob([CONFIG.replace(seed=seed) for seed in range(number)])

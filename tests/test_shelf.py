@@ -7,7 +7,7 @@ import pytest
 
 import toylab as tl
 from toylab.config import Change
-from toylab.jobs import Job
+from toylab.jobs import TrainingJob, with_baseline
 from toylab.training import Run
 from toylab.ui import shelf
 
@@ -55,7 +55,7 @@ def test_the_same_run_is_kept_once(run):
 
 def test_a_job_is_kept_once_and_what_was_dropped_stays_away(run):
     own = shelf.Shelf()
-    job = Job(run.config)
+    job = TrainingJob(with_baseline(run.config))
     job.runs = lambda: [numbered(run, 1), numbered(run, 2)]
     for _ in range(3):
         own.keep_job(job, "lab")

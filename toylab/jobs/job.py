@@ -1,68 +1,53 @@
-"""One job: what is asked of it, where it stands, its next unit of work; only the worker changes its state."""
+"""What every job is: wishes from any thread, states that only the worker changes, and snapshots for viewers."""
 
 import dataclasses
 import logging
 import secrets
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Generic, TypeVar
 
-from toylab.config import RunConfig
-from toylab.jobs.ending import divergence, is_shutdown
-from toylab.jobs.snapshot import Event, Snapshot
+from toylab.jobs.ending import is_shutdown
+from toylab.jobs.snapshot import View
 from toylab.jobs.states import TERMINAL, JobState
 
-if TYPE_CHECKING:
-    from toylab.jobs.live import LiveTraining
-
-SNAPSHOT_SECONDS = 0.15
-"""Least time between two snapshots while training."""
 PAUSE_SECONDS = 300.0
 """A job paused for longer is stopped: it holds a place that others wait for."""
 
 log = logging.getLogger("toylab.jobs")
 
 
-class Job:
-    """A run to be trained live, with a baseline lane beside it.
+V = TypeVar("V", bound=View)
 
-    Any thread may call the wishes (`set`, `pause`, `resume`, `advance`, `stop`) and read `snapshot`. Wishes
-    return at once and take effect before the next stretch of training. The worker thread alone calls `work`.
+
+class AbstractJob(ABC, Generic[V]):
+    """Work that takes turns on the worker thread and that someone watches.
+
+    Any thread may call the wishes (`pause`, `resume`, `stop`) and read `snapshot`. Wishes return at once and take
+    effect before the next unit of work. The worker thread alone calls `work` and `hold`.
 
     Args:
-        config: settings of the chosen lane.
-        owner: token of the session that may see and steer this job.
-        clock: seconds; replaced in tests.
+        snapshot: the first thing to see.
+        slot: which part of the app it belongs to ("lab", "race", "sweep").
     """
 
-    def __init__(self, config: RunConfig, owner: str = "", clock: Callable[[], float] = time.monotonic):
+    def __init__(self, snapshot: V, slot: str):
         self.id = secrets.token_hex(8)
-        self.owner = owner
+        self.owner = ""
+        self.slot = slot
         self.orphaned_at: float | None = None
-        self.snapshot = Snapshot(0, JobState.QUEUED, config)
+        self.snapshot = snapshot
         self.wake: Callable[[], None] = lambda: None
-        self._clock = clock
+        self.clock: Callable[[], float] = time.monotonic
         self._changed = threading.Condition()
-        self._changes: dict[str, float] = {}
-        self._events: tuple[Event, ...] = ()
         self._paused = False
         self._stopped = False
-        self._steps_wanted = 0
         self._paused_at: float | None = None
         self._shown_at = -float("inf")
-        self._live: LiveTraining | None = None
 
     # Wishes: any thread.
-
-    def set(self, **changes: float) -> None:
-        """Change `beta` (chosen lane) or `learning_rate` (both lanes) from the next stretch on.
-
-        Raises:
-            ValueError: a value out of range, in one line.
-        """
-        self.snapshot.config.replace(**changes)
-        self._wish(lambda: self._changes.update(changes))
 
     def pause(self) -> None:
         """Stand still, keeping everything."""
@@ -72,17 +57,8 @@ class Job:
         """Go on after a pause."""
         self._wish(lambda: setattr(self, "_paused", False))
 
-    def advance(self, num_steps: int) -> None:
-        """Pause, after exactly ``num_steps`` further steps."""
-
-        def wish() -> None:
-            self._paused = True
-            self._steps_wanted += num_steps
-
-        self._wish(wish)
-
     def stop(self) -> None:
-        """End here; what was trained stays visible and can be saved."""
+        """End here; what was done stays visible."""
 
         def wish() -> None:
             self._stopped = True
@@ -92,7 +68,7 @@ class Job:
 
         self._wish(wish)
 
-    def wait_for(self, condition: Callable[[Snapshot], bool], timeout: float) -> bool:
+    def wait_for(self, condition: Callable[[V], bool], timeout: float) -> bool:
         """Wait until a snapshot fulfils ``condition``; whether one did in time."""
         with self._changed:
             return self._changed.wait_for(lambda: condition(self.snapshot), timeout)
@@ -107,7 +83,7 @@ class Job:
 
     @property
     def active(self) -> bool:
-        """Whether the job may still train."""
+        """Whether the job may still work."""
         return self.snapshot.state not in TERMINAL
 
     @property
@@ -115,20 +91,14 @@ class Job:
         """Whether there is a unit of work for the worker to do now."""
         if not self.active:
             return False
-        if self._stopped or self._steps_wanted or not self._paused:
+        if self._stopped or not self._paused or self._has_wishes():
             return True
-        pausing = self.snapshot.state is not JobState.PAUSED
-        return pausing or self._overdue() or bool(self._changes)
+        return self.snapshot.state is not JobState.PAUSED or self._overdue()
 
-    def runs(self) -> list[Any]:
-        """The lanes as runs that can be saved, (chosen, baseline); only once the job has ended.
-
-        Raises:
-            ValueError: the job still trains, or never began.
-        """
-        if self.active or self._live is None:
-            raise ValueError("a run can be saved once it has ended")
-        return self._live.runs()
+    @property
+    def yields(self) -> bool:
+        """Whether this is a moment at which others may go first, though the turn is not over."""
+        return False
 
     # Work: the worker alone.
 
@@ -139,6 +109,21 @@ class Job:
     def hold(self) -> None:
         """Read as queued: this job wants to train and others do so first."""
         self._or_fail(self._hold)
+
+    @abstractmethod
+    def _unit(self) -> None:
+        """One unit of work, once stopping and pausing have been looked at."""
+
+    @abstractmethod
+    def _view(self, state: JobState) -> dict[str, Any]:
+        """Fields of the next snapshot besides seq, state and message."""
+
+    def _has_wishes(self) -> bool:
+        """Whether there is something to do even while paused."""
+        return False
+
+    def _rest(self) -> None:
+        """Called whenever the job stands still: paused, or held for others."""
 
     def _or_fail(self, task: Callable[[], None]) -> None:
         """Do ``task``; an error of any kind ends this job and nothing else."""
@@ -151,90 +136,27 @@ class Job:
                 log.exception("job %s failed", self.id)
             self._publish(JobState.FAILED, message=f"Training failed; the log has it under id {self.id}.")
 
-    def _hold(self) -> None:
-        resumed = self.snapshot.state is JobState.PAUSED and not self._paused
-        if self.snapshot.state is JobState.RUNNING or resumed:
-            if self._live is not None:
-                self._live.forget_speed()
-            self._publish(JobState.QUEUED)
-
     def _work(self) -> None:
         if self._stopped or self._overdue():
             self._publish(JobState.STOPPED)
             return
-        if self._live is None:
-            self._begin()
-            return
-        self._apply_changes()
-        if self._paused and not self._steps_wanted:
-            self._stand_still()
-            return
-        self._paused_at = None
-        taken = self._live.advance(self._steps_wanted or None)
-        with self._changed:
-            self._steps_wanted = max(0, self._steps_wanted - taken)
-        self._judge()
+        self._unit()
 
-    def _begin(self) -> None:
-        # Here, since it brings in JAX: seconds that a first page should not wait for.
-        from toylab.jobs.live import LiveTraining
-
-        self._publish(JobState.COMPILING)
-        self._live = LiveTraining(self.snapshot.config, self._clock)
-        self._publish(JobState.COMPILING)  # where the lanes begin: something to see while the step compiles
-        self._live.advance(1)
-        # The first frame, before the evaluation is compiled: from then on nothing stands still any more.
-        self._publish(JobState.COMPILING)
-        if not self._stopped:
-            self._live.measure()
-        self._live.forget_speed()
-        self._publish(JobState.RUNNING)
+    def _hold(self) -> None:
+        resumed = self.snapshot.state is JobState.PAUSED and not self._paused
+        if self.snapshot.state is JobState.RUNNING or resumed:
+            self._rest()
+            self._publish(JobState.QUEUED)
 
     def _stand_still(self) -> None:
-        assert self._live is not None
         if self._paused_at is None:
-            self._paused_at = self._clock()
-        self._live.forget_speed()
+            self._paused_at = self.clock()
+        self._rest()
         self._publish(JobState.PAUSED)
 
-    def _judge(self) -> None:
-        """Publish what the last stretch led to."""
-        live = self._live
-        assert live is not None
-        pausing = self._paused and not self._steps_wanted
-        due = self._clock() - self._shown_at > SNAPSHOT_SECONDS or self.snapshot.state is JobState.QUEUED
-        # Asking the lanes costs as much as many steps: only where there is something to show.
-        if not (due or pausing or live.step >= self.snapshot.steps):
-            return
-        chosen, baseline = live.diverged_at()
-        note = "" if baseline < 0 else "The baseline: " + divergence(baseline, live.config.replace(beta=0.0))
-        if chosen >= 0:
-            self._publish(JobState.DIVERGED, message=divergence(chosen, live.config))
-        elif live.done:
-            self._publish(JobState.DONE, message=note)
-        elif pausing:
-            self._stand_still()
-        else:
-            self._publish(JobState.RUNNING, message=note)
-
     def _overdue(self) -> bool:
-        return (
-            self._paused_at is not None and self._paused and self._clock() - self._paused_at > PAUSE_SECONDS
-        )
-
-    def _apply_changes(self) -> None:
-        live = self._live
-        assert live is not None
-        with self._changed:
-            changes, self._changes = self._changes, {}
-        old = {name: getattr(live.config, name) for name in changes}
-        changes = {name: value for name, value in changes.items() if value != old[name]}
-        if changes:
-            live.set(**changes)
-            news = tuple(Event(live.step, name, old[name], value) for name, value in changes.items())
-            # Dragging a slider makes many changes at one step: one mark is enough.
-            kept = tuple(e for e in self._events if (e.step, e.name) not in {(n.step, n.name) for n in news})
-            self._events = kept + news
+        since = self._paused_at
+        return since is not None and self._paused and self.clock() - since > PAUSE_SECONDS
 
     def _wish(self, change: Callable[[], None]) -> None:
         with self._changed:
@@ -242,17 +164,14 @@ class Job:
         self.wake()
 
     def _publish(self, state: JobState, message: str = "") -> None:
-        live, changes = self._live, {}
-        # After a failure nothing is asked of the trainer: what was shown last stays.
-        if live is not None and state is not JobState.FAILED:
-            fresh = state is not JobState.DIVERGED or self.snapshot.samples is None
-            samples = live.samples() if fresh else self.snapshot.samples
-            changes = {**live.view(), "samples": samples, "events": self._events}
+        # After a failure nothing is asked any more: what was shown last stays.
+        fields = {} if state is JobState.FAILED else self._view(state)
         with self._changed:
-            self._replace(state=state, message=message, **changes)
+            self._replace(state=state, message=message, **fields)
 
-    def _replace(self, **changes: Any) -> None:
+    def _replace(self, **fields: Any) -> None:
         if self.active:  # a final state stays
-            self.snapshot = dataclasses.replace(self.snapshot, seq=self.snapshot.seq + 1, **changes)
-            self._shown_at = self._clock()
+            seq = self.snapshot.seq + 1
+            self.snapshot = dataclasses.replace(self.snapshot, seq=seq, **fields)
+            self._shown_at = self.clock()
             self._changed.notify_all()

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from jaxtyping import Float
 from toylab.config import RunConfig
 from toylab.jobs.snapshot import bin_means
 from toylab.parallel import enable_compilation_cache
+from toylab.training.api import group_by_program
 from toylab.training.run import Run
 from toylab.training.trainer import SEED_NOISE, Trainer
 
@@ -26,67 +27,74 @@ FIRST_STRETCH = 5
 
 
 class LiveTraining:
-    """Two lanes: the chosen settings, and the same with beta = 0 (same seed, so same noise and data).
+    """Lanes trained in lock step; those of one structure share a trainer and its compiled program.
 
     Args:
-        config: settings of the chosen lane.
+        configs: settings of each lane; one dataset and one rhythm (see `check_lanes`).
         clock: seconds; replaced in tests.
 
     Raises:
         ValueError: a bad setting, or a dataset that is not two-dimensional.
     """
 
-    def __init__(self, config: RunConfig, clock: Callable[[], float] = time.monotonic):
+    def __init__(self, configs: Sequence[RunConfig], clock: Callable[[], float] = time.monotonic):
         enable_compilation_cache()
         self._clock = clock
-        self._trainer = Trainer([config, config.replace(beta=0.0)])
-        dataset = self._trainer.ensemble.experiment(0).dataset
+        groups = group_by_program(configs)
+        self._trainers = [Trainer([configs[lane] for lane in members]) for members in groups]
+        places = {lane: (g, i) for g, members in enumerate(groups) for i, lane in enumerate(members)}
+        self._places = [places[lane] for lane in range(len(configs))]
+        dataset = self._trainers[0].ensemble.experiment(0).dataset
         if dataset.dim != 2:
-            raise ValueError(
-                f"the lab draws points in the plane; {config.dataset} has dimension {dataset.dim}"
-            )
+            name = configs[0].dataset
+            raise ValueError(f"the lab draws points in the plane; {name} has dimension {dataset.dim}")
         self.data = dataset.sample(NUM_SHOWN, seed=SEED_SHOWN)
         self._length = FIRST_STRETCH
         self._seconds_per_step: deque[float] = deque(maxlen=30)
         self._marks: deque[tuple[float, int]] = deque()
-        self._tables: tuple[pd.DataFrame, ...] = tuple(self._trainer.history(lane) for lane in range(2))
+        self._tables: tuple[pd.DataFrame, ...] = ()
         self._tables_row = -1
 
     @property
-    def config(self) -> RunConfig:
-        """Settings of the chosen lane, live changes included."""
-        return self._trainer.current(0)
+    def num_lanes(self) -> int:
+        """How many runs train side by side."""
+        return len(self._places)
+
+    @property
+    def configs(self) -> tuple[RunConfig, ...]:
+        """Settings of each lane, live changes included."""
+        return tuple(self._trainers[g].current(i) for g, i in self._places)
 
     @property
     def step(self) -> int:
         """Optimiser steps done."""
-        return self._trainer.step
+        return max(trainer.step for trainer in self._trainers)
 
     @property
     def done(self) -> bool:
-        """Whether the run is over."""
-        return self._trainer.done
+        """Whether every lane is over."""
+        return all(trainer.done for trainer in self._trainers)
 
     def diverged_at(self) -> list[int]:
         """For each lane the step at which it diverged, or -1."""
-        return self._trainer.ensemble.diverged_at()
+        return self._by_lane([trainer.ensemble.diverged_at() for trainer in self._trainers])
 
-    def set(self, **changes: float) -> None:
-        """Change live settings from the next step on: beta of the chosen lane, all others of both lanes."""
-        shared = {name: value for name, value in changes.items() if name != "beta"}
-        self._trainer.set(0, **changes)
-        if shared:
-            self._trainer.set(1, **shared)
+    def set(self, lane: int = 0, **changes: float) -> None:
+        """Change live settings from the next step on: beta of ``lane``, all others of every lane."""
+        for each, (g, i) in enumerate(self._places):
+            wanted = {name: value for name, value in changes.items() if each == lane or name != "beta"}
+            if wanted:
+                self._trainers[g].set(i, **wanted)
 
     def advance(self, limit: int | None = None) -> int:
         """Train for about ``STRETCH_SECONDS``, at most ``limit`` steps; returns the steps taken.
 
         The length of a stretch is a traced number: adapting it compiles nothing and changes no result.
         """
-        trainer, start = self._trainer, self._clock()
-        taken = trainer.advance(min(self._length, limit) if limit else self._length)
-        now = self._clock()
-        row_made = trainer.step % trainer.log_interval == 0 or trainer.step == trainer.steps
+        start, length = self._clock(), min(self._length, limit) if limit else self._length
+        taken = max(trainer.advance(length) for trainer in self._trainers)
+        now, step, interval = self._clock(), self.step, self._trainers[0].log_interval
+        row_made = step % interval == 0 or step == self._trainers[0].steps
         if taken and not row_made:  # a row costs its evaluation, which says nothing about the length
             # By the quickest of the last stretches: on a busy machine the time of a stretch is mostly waiting, and
             # ever shorter ones would wait ever more often.
@@ -94,8 +102,8 @@ class LiveTraining:
             wanted = STRETCH_SECONDS / min(self._seconds_per_step)
             self._length = int(np.clip(wanted, 1, 3 * self._length))
         if not self._marks:
-            self._marks.append((start, trainer.step - taken))
-        self._marks.append((now, trainer.step))
+            self._marks.append((start, step - taken))
+        self._marks.append((now, step))
         while now - self._marks[0][0] > SPEED_SECONDS and len(self._marks) > 2:
             self._marks.popleft()
         return taken
@@ -113,21 +121,23 @@ class LiveTraining:
         return (last - first) / max(end - start, 1e-6)
 
     def samples(self) -> Float[np.ndarray, "lanes n dim"]:
-        """Samples of both lanes, from the same noise each time: points move, they do not flicker."""
-        return self._trainer.ensemble.sample(NUM_SHOWN, seed=SEED_NOISE)
+        """Samples of every lane, from the same noise each time: points move, they do not flicker."""
+        found = [trainer.ensemble.sample(NUM_SHOWN, seed=SEED_NOISE) for trainer in self._trainers]
+        return np.stack(self._by_lane(found))
 
     def histories(self) -> tuple[pd.DataFrame, ...]:
         """One table per lane, bounded; remade only when a row has arrived."""
-        row = self.step // self._trainer.log_interval + (self.step == self._trainer.steps)
+        trainer = self._trainers[0]
+        row = self.step // trainer.log_interval + (self.step == trainer.steps)
         if row != self._tables_row:
-            self._tables = tuple(bin_means(self._trainer.history(lane)) for lane in range(2))
+            self._tables = tuple(bin_means(self._trainers[g].history(i)) for g, i in self._places)
             self._tables_row = row
         return self._tables
 
     def view(self) -> dict[str, Any]:
         """Fields of a snapshot, all but the samples."""
         return {
-            "config": self.config,
+            "configs": self.configs,
             "step": self.step,
             "steps_per_second": self.steps_per_second,
             "data": self.data,
@@ -136,15 +146,24 @@ class LiveTraining:
 
     def measure(self) -> None:
         """Run the evaluation once and drop the result, which compiles it."""
-        ensemble = self._trainer.ensemble
-        if num_samples := self.config.eval_samples:
-            ensemble.sample(num_samples)
-            ensemble.gradient_variance()
+        for trainer in self._trainers:
+            if num_samples := trainer.configs[0].eval_samples:
+                trainer.ensemble.sample(num_samples)
+                trainer.ensemble.gradient_variance()
 
     def runs(self) -> list[Run]:
-        """The lanes as runs that can be saved: (chosen, baseline)."""
-        states = self._trainer.ensemble.states()
+        """The lanes as runs that can be saved."""
+        states = self._by_lane([trainer.ensemble.states() for trainer in self._trainers])
         return [
-            Run(config, state, self._trainer.history(lane), changes=self._trainer.changes[lane])
-            for lane, (config, state) in enumerate(zip(self._trainer.configs, states, strict=True))
+            Run(
+                self._trainers[g].configs[i],
+                state,
+                self._trainers[g].history(i),
+                changes=self._trainers[g].changes[i],
+            )
+            for (g, i), state in zip(self._places, states, strict=True)
         ]
+
+    def _by_lane(self, found: Sequence[Any]) -> list[Any]:
+        """What each trainer says of its lanes, in the order of all lanes."""
+        return [found[g][i] for g, i in self._places]

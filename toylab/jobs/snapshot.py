@@ -1,6 +1,6 @@
 """What a viewer sees of a job: immutable, and replaced as a whole, so that a slow viewer skips some."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -15,41 +15,58 @@ MAX_ROWS = 400
 
 
 class Event(NamedTuple):
-    """A live change: from ``step`` on, ``name`` is ``new``."""
+    """A live change: from ``step`` on, ``name`` of ``lane`` is ``new``."""
 
     step: int
     name: str
     old: float
     new: float
+    lane: int = 0
 
 
 @dataclass(frozen=True)
-class Snapshot:
-    """A job at one moment. Lanes are (chosen, baseline); the baseline differs in beta = 0 only.
+class View:
+    """What viewers see of any job.
 
     Attributes:
         seq: grows by one with every snapshot of a job.
         state: where the job stands.
-        config: settings of the chosen lane, live changes included.
+        message: one line for the reader where something went wrong, else empty.
+    """
+
+    seq: int
+    state: JobState
+    message: str = field(default="", kw_only=True)
+
+
+@dataclass(frozen=True)
+class Snapshot(View):
+    """A job at one moment. Arrays and tables have one entry per lane; the lab's lanes are (chosen, baseline).
+
+    Attributes:
+        configs: settings of each lane, live changes included.
+        labels: what each lane is called.
         step: optimiser steps done.
         steps_per_second: optimiser steps (of each lane) per wall second, lately; 0 before there are any.
         samples: one-step samples of each lane from the same noise, None before the first step.
         data: fresh data points to draw them over.
         histories: one table per lane indexed by step, as `Trainer.history`, at most ``MAX_ROWS`` rows.
         events: live changes, oldest first.
-        message: one line for the reader where something went wrong, else empty.
     """
 
-    seq: int
-    state: JobState
-    config: RunConfig
+    configs: tuple[RunConfig, ...]
+    labels: tuple[str, ...] = ("chosen", "baseline")
     step: int = 0
     steps_per_second: float = 0.0
     samples: Float[np.ndarray, "lanes n dim"] | None = None
     data: Float[np.ndarray, "n dim"] | None = None
     histories: tuple[pd.DataFrame, ...] = ()
     events: tuple[Event, ...] = ()
-    message: str = ""
+
+    @property
+    def config(self) -> RunConfig:
+        """Settings of the first lane."""
+        return self.configs[0]
 
     @property
     def steps(self) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from toylab.config import RunConfig
+from toylab.jobs.lane import with_baseline
 
 
 def chores(config: RunConfig) -> list[Callable[[], None]]:
@@ -16,7 +17,7 @@ def chores(config: RunConfig) -> list[Callable[[], None]]:
         from toylab.jobs.live import LiveTraining
 
         try:
-            made.append(LiveTraining(config))
+            made.append(LiveTraining([lane.config for lane in with_baseline(config)]))
         except ValueError:
             return
 

@@ -2,8 +2,6 @@
 
 import hashlib
 from collections.abc import Sequence
-from concurrent.futures import CancelledError
-from concurrent.futures import TimeoutError as FutureTimeout
 from functools import partial
 
 import streamlit as st
@@ -13,11 +11,11 @@ from toylab.ui import comparing, downloads, importing, session, shelf
 from toylab.ui.compare_charts import LETTERS
 from toylab.ui.comparing import Entry
 from toylab.ui.plain import plain
+from toylab.ui.waiting import wait
 
 MAX_CHOSEN = len(LETTERS)
 COUNTS = (1_024, 4_096, 16_384)
 DEFAULT_COUNT = 4_096
-IMPORT_SECONDS = 60.0
 
 
 def available() -> list[Entry]:
@@ -131,14 +129,9 @@ def _importer() -> None:
 def _import(files: Sequence[tuple[str, bytes]]) -> tuple[bool, str]:
     """Read and keep; (whether it went well, one line)."""
     digest = hashlib.sha256(b"".join(content for _, content in files)).hexdigest()
+    task = partial(importing.read_files, tuple(files))
     try:
-        with st.spinner("Checking"):
-            task = partial(importing.read_files, tuple(files))
-            found = session.compute("import", (digest, *(name for name, _ in files)), task).result(
-                IMPORT_SECONDS
-            )
-    except (FutureTimeout, CancelledError):
-        return False, "Not imported yet: the machine is busy. Try again in a moment."
+        found = wait(session.compute("import", (digest, *(name for name, _ in files)), task), "Checking")
     except ValueError as error:
         return False, f"Not imported: {plain(str(error), 300)}"
     except Exception as error:

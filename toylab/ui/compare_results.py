@@ -4,13 +4,14 @@ import math
 from collections.abc import Mapping
 from concurrent.futures import Future
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
 from toylab.cache import report_internal
+from toylab.jobs import QueueFull
 from toylab.metrics.floor import Score
 from toylab.ui import charts, compare_charts, comparing, session, theme, thumbnails
 from toylab.ui.comparing import METRIC, NUM_KEYS, Entry
@@ -34,25 +35,37 @@ def draw(chosen: Mapping[str, Entry], baseline: str, count: int) -> None:
         baseline: letter of the pinned one.
         count: samples behind each key of a score.
     """
-    pending = not all(future.done() for future in _work(chosen, count).values())
+    pending = not _work(chosen, count).complete
     st.fragment(_results, run_every=POLL_SECONDS if pending else None)(chosen, baseline, count, pending)
 
 
-def _work(chosen: Mapping[str, Entry], count: int) -> dict[str, Future]:
-    """What is computed on the worker: samples and scores of every run whose parameters are here."""
-    work: dict[str, Future] = {}
-    for entry in chosen.values():
-        if entry.run is not None:
-            work[f"samples-{entry.id}"] = session.compute(
-                f"samples-{entry.id}", entry.id, partial(_draw, entry.run)
-            )
-    for entry in chosen.values():
-        if entry.run is not None and entry.scored:
-            key = (entry.id, count)
-            work[f"score-{entry.id}"] = session.compute(
-                f"score-{entry.id}", key, partial(_score, entry.run, count)
-            )
-    return work
+class Work(NamedTuple):
+    """What the worker has done so far.
+
+    Args:
+        done: name -> future of what has ended.
+        complete: whether nothing is to come.
+    """
+
+    done: dict[str, Future]
+    complete: bool
+
+
+def _work(chosen: Mapping[str, Entry], count: int) -> Work:
+    """Samples and then scores of every run whose parameters are here, one at a time: others wait too."""
+    drawn = [(f"samples-{e.id}", e.id, partial(_draw, e.run)) for e in chosen.values() if e.run is not None]
+    scored = [
+        (f"score-{e.id}", (e.id, count), partial(_score, e.run, count))
+        for e in chosen.values()
+        if e.run is not None and e.scored
+    ]
+    done: dict[str, Future] = {}
+    for name, key, task in [*drawn, *scored]:
+        future = session.compute(name, key, task)
+        if not future.done() or future.cancelled() or isinstance(future.exception(), QueueFull):
+            return Work(done, False)  # where the queue was full, the next look asks again
+        done[name] = future
+    return Work(done, True)
 
 
 def _draw(run: "Run") -> tuple[np.ndarray, np.ndarray]:
@@ -72,14 +85,11 @@ def _score(run: "Run", count: int) -> Score:
 def _results(chosen: Mapping[str, Entry], baseline: str, count: int, pending: bool) -> None:
     """Samples and scores, as they arrive; ``pending`` is what the page was drawn for."""
     work = _work(chosen, count)
-    if pending and all(future.done() for future in work.values()):
+    if pending and work.complete:
         st.rerun(scope="app")  # without the timer from now on
     st.subheader("Samples", anchor=False)
-    _samples(chosen, work)
+    _samples(chosen, work.done)
     st.subheader("Distance to the data", anchor=False)
-    left = sum(not future.done() for name, future in work.items() if name.startswith("score"))
-    if left:
-        st.markdown(f"Scoring: {left} of {sum(entry.scored for entry in chosen.values())} runs to go.")
     _scores(chosen, baseline, count, work)
 
 
@@ -123,10 +133,11 @@ def _points(entry: Entry, work: Mapping[str, Future]) -> tuple[np.ndarray | None
         data = thumbnails.points(entry.config.dataset)
     if future is None:
         samples = entry.samples
-        return samples, data, "no samples in the file" if samples is None else ""
+        missing = "drawing" if entry.run is not None else "no samples in the file"
+        return samples, data, missing if samples is None else ""
     result, problem = _result(future)
     if result is None:
-        return None, data, problem or "drawing"
+        return None, data, problem
     samples, data = result
     finite = np.all(np.isfinite(samples), axis=1)
     lost = int(np.count_nonzero(~finite))
@@ -134,13 +145,15 @@ def _points(entry: Entry, work: Mapping[str, Future]) -> tuple[np.ndarray | None
 
 
 def _result(future: Future) -> tuple[Any, str]:
-    """(result, "") or (None, one line); (None, "") while it is not there yet."""
-    if not future.done() or future.cancelled():
-        return None, ""
+    """(result, "") or (None, one line)."""
     error = future.exception()
     if error is None:
         return future.result(), ""
-    return None, str(error).split("\n", 1)[0] if isinstance(error, ValueError) else report_internal(error)
+    if isinstance(error, ValueError):
+        return None, str(error).split("\n", 1)[0]
+    if not hasattr(error, "told"):  # reported once, not with every drawing
+        error.told = report_internal(error)  # type: ignore[attr-defined]
+    return None, error.told  # type: ignore[attr-defined]
 
 
 def _frame(arrays: list[np.ndarray]) -> tuple[float, float, float]:
@@ -154,20 +167,21 @@ def _frame(arrays: list[np.ndarray]) -> tuple[float, float, float]:
     return float(centre[0].round(1)), float(centre[1].round(1)), max(round(half * 1.28, 1), 0.1)
 
 
-def _scores(chosen: Mapping[str, Entry], baseline: str, count: int, work: Mapping[str, Future]) -> None:
+def _scores(chosen: Mapping[str, Entry], baseline: str, count: int, work: Work) -> None:
     letters, entries = list(chosen), list(chosen.values())
     scores: dict[int, Score] = {}
     rows = []
     for place, (letter, entry) in enumerate(chosen.items()):
-        score, why = None, _why_unscored(entry)
-        if (future := work.get(f"score-{entry.id}")) is not None:
+        score, why = None, _why_unscored(entry) or "…"
+        if (future := work.done.get(f"score-{entry.id}")) is not None:
             score, why = _result(future)
-            why = why or ("" if score else "…")
         if score is not None and not math.isfinite(score.value):
             score, why = None, "samples not finite"
         if score is not None:
             scores[place] = score
         rows.append(_score_row(letter, entry, score, why))
+    if not work.complete:
+        st.markdown(f"Scoring: {len(scores)} of {sum(entry.scored for entry in entries)} runs are done.")
     with st.container(key="compare_scores"):
         st.table(
             pd.DataFrame(rows).set_index("Run"),
@@ -180,7 +194,7 @@ def _scores(chosen: Mapping[str, Entry], baseline: str, count: int, work: Mappin
         f"{NUM_KEYS} independent pairs, the same for every run; lower is better. Floor: two fresh data samples. "
         "In training: the last value of the curve, one pair, with its own n."
     )
-    if any(not future.done() for future in work.values()):
+    if not work.complete:
         return  # a difference over some of the seeds would be another one
     found, without = comparing.differences(entries, scores, letters.index(baseline))
     if found:

@@ -1,8 +1,6 @@
 """The Export dialog: the files of a run, made when it opens, and the Python that does the same."""
 
 from collections.abc import Sequence
-from concurrent.futures import CancelledError
-from concurrent.futures import TimeoutError as FutureTimeout
 from functools import partial
 
 import streamlit as st
@@ -12,9 +10,7 @@ from toylab.safe_npz import with_place
 from toylab.ui import export, session
 from toylab.ui.plain import plain
 from toylab.ui.shelf import Finished
-
-PATIENCE_SECONDS = 60.0
-"""The worker may be compiling for somebody else."""
+from toylab.ui.waiting import wait
 
 
 def button(runs: Sequence[Finished], key: str = "export") -> None:
@@ -33,13 +29,9 @@ def dialog(runs: Sequence[Finished]) -> None:
             "Run", list(labels), len(runs) - 1, key="export_run", format_func=lambda i: plain(labels[i])
         )
         chosen = next(run for run in runs if run.id == picked)
+    task = partial(export.make_files, chosen.run, chosen.label)
     try:
-        with st.spinner("Making the files"):
-            task = partial(export.make_files, chosen.run, chosen.label)
-            files = session.compute("export", chosen.id, task).result(PATIENCE_SECONDS)
-    except (FutureTimeout, CancelledError):
-        st.error("Not made yet: the machine is busy. Close this and open it again in a moment.")
-        return
+        files = wait(session.compute("export", chosen.id, task), "Making the files")
     except (OSError, ValueError) as error:
         st.error(f"Not exported: {plain(with_place(error), 400)}")
         return

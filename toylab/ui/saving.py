@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from toylab.jobs import Job
+from toylab.jobs import TrainingJob
 from toylab.safe_npz import with_place
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 FOLDER = Path("runs")
 
 
-def button(job: Job) -> None:
+def button(job: TrainingJob) -> None:
     """Offer to save a run that has ended."""
     if st.button("Save run", key="save", width="stretch"):
         try:
@@ -30,7 +30,7 @@ def button(job: Job) -> None:
             _dialog(paths, changed=bool(job.snapshot.events))
 
 
-def save(job: Job, folder: Path | None = None) -> list[Path]:
+def save(job: TrainingJob, folder: Path | None = None) -> list[Path]:
     """Write the chosen lane and the baseline below ``folder``, by default `FOLDER`; their paths."""
     folder = FOLDER if folder is None else folder
     paths = [folder / _name(run) for run in job.runs()]

@@ -1,22 +1,22 @@
-"""What one browser tab owns: its token, its job, and a line to tell the reader."""
+"""What one browser tab owns: its token, a job per slot, computations, and a line to tell the reader."""
 
 import os
 import secrets
 from collections.abc import Callable, Hashable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import streamlit as st
 
 from toylab.config import RunConfig
-from toylab.jobs import Job, JobManager, JobState, Snapshot
+from toylab.jobs import AbstractJob, JobManager, JobState, TrainingJob, with_baseline
 from toylab.jobs.warmup import chores
-
-T = TypeVar("T")
 
 ACT_SECONDS = 0.4
 """How long a click waits for the worker, so that the page is drawn in the new state at once."""
+
+T = TypeVar("T")
 
 
 @cache
@@ -38,35 +38,44 @@ JOB_PARAMETER = "run"
 """Where the address names the job: a tab that is loaded anew finds its run again."""
 
 
-def job(slot: str = "lab") -> Job | None:
-    """This tab's job, adopted again if the connection was lost or the page was loaded anew."""
-    if slot != "lab":  # stand-in: the other slots come with their pages
-        return None
-    current = st.session_state.get("job")
+def job(slot: str = "lab") -> Any:
+    """This tab's job in ``slot``, or None; adopted again if the connection was lost or the page was loaded anew."""
+    current = st.session_state.get(_place(slot))
     if current is None and (named := st.query_params.get(JOB_PARAMETER)):
         current = manager().find(named)
         if current is None:  # over, or from another machine
             del st.query_params[JOB_PARAMETER]
+        elif current.slot != slot:
+            current = None
         else:
-            st.session_state["job"] = current
+            st.session_state[_place(slot)] = current
     if current is not None and (current.owner != _token() or current.orphaned_at is not None):
         manager().adopt(current, _token())
     return current
 
 
 def start(config: RunConfig) -> None:
-    """Train ``config``, or leave a notice that says why not."""
+    """Train ``config`` in the lab beside its baseline, or leave a notice that says why not."""
+    submit(lambda: TrainingJob(with_baseline(config), "lab", needed=[0]))
+
+
+def submit(make: Callable[[], AbstractJob]) -> None:
+    """Queue the job that ``make`` makes, or leave a notice that says why not."""
     st.session_state.pop("notice", None)
     try:
-        started = st.session_state["job"] = manager().submit(config, _token())
-        st.query_params[JOB_PARAMETER] = started.id
+        made = manager().submit(make(), _token())
     except ValueError as error:
         st.session_state["notice"] = str(error)
+    else:
+        st.session_state[_place(made.slot)] = made
+        st.query_params[JOB_PARAMETER] = made.id
 
 
-def act(wish: Callable[[Job], None], expect: Callable[[Snapshot], bool] | None = None) -> None:
-    """Tell the job what is wished, and wait a moment until it shows."""
-    current = job()
+def act(
+    wish: Callable[[Any], None], expect: Callable[[Any], bool] | None = None, *, slot: str = "lab"
+) -> None:
+    """Tell the job of ``slot`` what is wished, and wait a moment until it shows."""
+    current = job(slot)
     if current is None or not current.active:
         return
     st.session_state.pop("notice", None)
@@ -77,6 +86,32 @@ def act(wish: Callable[[Job], None], expect: Callable[[Snapshot], bool] | None =
         return
     if expect is not None:
         current.wait_for(lambda snapshot: expect(snapshot), ACT_SECONDS)
+
+
+def compute(slot: str, key: Hashable, task: Callable[[], T]) -> "Future[T]":
+    """``task()`` on the worker thread, once per ``key``; another key takes the place of the last one in ``slot``.
+
+    Poll it: a page never waits for the worker. Where too many computations wait the future holds that error.
+    """
+    made = st.session_state.setdefault("computations", {})
+    known, future = made.get(slot, (None, None))
+    if known == key and future is not None and not future.cancelled():
+        return future
+    if future is not None:
+        future.cancel()
+    try:
+        future = manager().compute(task)
+    except ValueError as error:
+        future = Future()
+        future.set_exception(error)
+        made.pop(slot, None)  # so that the next look asks again
+        return future
+    made[slot] = (key, future)
+    return future
+
+
+def _place(slot: str) -> str:
+    return f"{slot}_job"
 
 
 def notice() -> str:
@@ -96,21 +131,6 @@ def warm_up(config: RunConfig) -> None:
         manager().when_idle(*chores(config))
 
 
-def is_live(current: Job | None) -> bool:
+def is_live(current: AbstractJob | None) -> bool:
     """Whether the picture moves."""
     return current is not None and current.active and current.state is not JobState.PAUSED
-
-
-@cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(1, thread_name_prefix="toylab-compute")
-
-
-def compute(slot: str, key: Hashable, task: Callable[[], T]) -> "Future[T]":
-    """``task()`` in the background, once per key; a new key takes the slot. Stand-in, to be on the worker."""
-    held = st.session_state.setdefault("computed", {})
-    if slot not in held or held[slot][0] != key:
-        if slot in held:
-            held[slot][1].cancel()
-        held[slot] = (key, _pool().submit(task))
-    return held[slot][1]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from toylab.config import RunConfig
-from toylab.jobs import Job, JobState
+from toylab.jobs import JobState, TrainingJob
 from toylab.ui import session
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Shelf:
         with self._lock:
             return tuple(self._imports.items())
 
-    def keep_job(self, job: Job, origin: str) -> None:
+    def keep_job(self, job: TrainingJob, origin: str) -> None:
         """Keep the lanes of a job that has ended, once: what was dropped since does not come back."""
         with self._lock:
             if job.id in self._jobs:
@@ -89,7 +89,7 @@ class Shelf:
             runs = reversed(job.runs()) if origin == "lab" else job.runs()
             self._jobs[job.id] = tuple(self.keep(run, label_of(run), origin).id for run in runs)
 
-    def of(self, job: Job | None) -> tuple[Finished, ...]:
+    def of(self, job: TrainingJob | None) -> tuple[Finished, ...]:
         """The lanes of ``job`` that are still on the shelf."""
         with self._lock:
             ids = self._jobs.get(job.id, ()) if job is not None else ()
@@ -197,7 +197,7 @@ def imports() -> tuple[tuple[str, "Imported"], ...]:
     return _mine().imports()
 
 
-def of(job: Job | None) -> tuple[Finished, ...]:
+def of(job: TrainingJob | None) -> tuple[Finished, ...]:
     """The lanes of a job that are on this tab's shelf."""
     return _mine().of(job)
 

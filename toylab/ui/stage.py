@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from toylab.config import RunConfig
-from toylab.jobs import JobState, Snapshot
+from toylab.jobs import JobState, Snapshot, with_baseline
 from toylab.ui import charts, theme, thumbnails, words
 from toylab.ui.words import Kind, short
 
@@ -78,7 +78,9 @@ def status_line(snapshot: Snapshot, kind: Kind = "job") -> str:
 
 def preview(config: RunConfig) -> Snapshot:
     """What to show before a run of ``config``: its data."""
-    return Snapshot(seq=0, state=JobState.STOPPED, config=config)
+    return Snapshot(
+        seq=0, state=JobState.STOPPED, configs=tuple(lane.config for lane in with_baseline(config))
+    )
 
 
 def _baseline_title() -> str:

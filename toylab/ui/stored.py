@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from toylab.config import RunConfig
-from toylab.jobs import JobState, Snapshot
+from toylab.jobs import JobState, Snapshot, with_baseline
 from toylab.ui.thumbnails import ASSETS
 
 
@@ -18,7 +18,7 @@ def first_run() -> Snapshot:
     return Snapshot(
         seq=0,
         state=JobState.DONE,
-        config=RunConfig.from_dict(content["settings"]),
+        configs=tuple(lane.config for lane in with_baseline(RunConfig.from_dict(content["settings"]))),
         step=content["step"],
         samples=np.asarray(content["samples"], np.float32),
         data=np.asarray(content["data"], np.float32),

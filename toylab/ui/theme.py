@@ -98,6 +98,8 @@ _SHEET = """
 .beta-ticks span:has(b)::before {
   content: ""; display: block; width: 2px; height: 7px; margin: -9px auto 2px; background: var(--faint);
 }
+.st-key-keep_bar { flex-wrap: wrap; gap: 0.4rem; }
+.st-key-keep_bar > :has(.stAlert), .st-key-keep_bar > :has(.stSpinner) { flex: 1 0 100%; }
 .st-key-rail .stColumn { min-width: 0; }
 .st-key-rail .stHorizontalBlock { gap: 0.5rem; }
 /* Too narrow for its - and +; the arrow keys do the same. */

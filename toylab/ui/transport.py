@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from toylab.jobs import Job, JobState, Snapshot
+from toylab.jobs import JobState, Snapshot, TrainingJob
 from toylab.ui import controls, session
 
 
@@ -34,7 +34,7 @@ def bar() -> None:
             )
 
 
-def retry_button(job: Job) -> None:
+def retry_button(job: TrainingJob) -> None:
     """After a divergence: the same again with a third of the learning rate."""
     rate = job.snapshot.config.learning_rate / 3
     st.button(f"Retry with learning rate {rate:.1g}", key="retry", on_click=_retry, args=(rate,))
@@ -45,16 +45,16 @@ def _start() -> None:
 
 
 def _pause() -> None:
-    session.act(Job.pause, lambda snapshot: snapshot.state is JobState.PAUSED)
+    session.act(TrainingJob.pause, lambda snapshot: snapshot.state is JobState.PAUSED)
 
 
 def _resume() -> None:
-    session.act(Job.resume, lambda snapshot: snapshot.state is not JobState.PAUSED)
+    session.act(TrainingJob.resume, lambda snapshot: snapshot.state is not JobState.PAUSED)
 
 
 def _stop() -> None:
     job = session.job()
-    session.act(Job.stop, lambda _: job is None or not job.active)
+    session.act(TrainingJob.stop, lambda _: job is None or not job.active)
 
 
 def _step(count: int) -> None:

@@ -4,7 +4,7 @@ from functools import partial
 
 import streamlit as st
 
-from toylab.jobs import Job, JobState
+from toylab.jobs import JobState, TrainingJob
 from toylab.ui import (
     address,
     controls,
@@ -43,7 +43,7 @@ def render() -> None:
     session.warm_up(controls.config())
 
 
-def _rail(job: Job | None) -> None:
+def _rail(job: TrainingJob | None) -> None:
     with st.container(key="title"):
         st.title("toylab", anchor=False)
         st.markdown("One-step generative models, trained live")
@@ -69,7 +69,7 @@ def _rail(job: Job | None) -> None:
         share.button()
 
 
-def _stage(job: Job | None) -> None:
+def _stage(job: TrainingJob | None) -> None:
     seconds = None
     if job is not None and job.active:
         seconds = LIVE_SECONDS if session.is_live(job) else IDLE_SECONDS
