@@ -6,7 +6,7 @@ from types import ModuleType
 
 import streamlit as st
 
-from toylab.ui import pages
+from toylab.ui import pages, shelf
 from toylab.ui.guard import guarded
 
 
@@ -26,6 +26,7 @@ def styles() -> list[str]:
 
 def run() -> None:
     """Show the navigation (once there is something to navigate) and the current page."""
+    shelf.gather()
     found = modules()
     entries = [
         st.Page(

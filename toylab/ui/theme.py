@@ -23,7 +23,6 @@ class Palette(NamedTuple):
 LIGHT = Palette("#8A939D", "#0072B2", "#D55E00", "#009E73", "#1B1F24", "#5C6670", "#DDE2E7", "#FFFFFF")
 DARK = Palette("#7C8793", "#56B4E9", "#F28A4B", "#2FC298", "#E8ECF0", "#9AA6B2", "#333C46", "#14181D")
 
-
 SERIES = {
     "light": ("#D55E00", "#0072B2", "#009E73", "#B4558C", "#9A6A00", "#3A8FC2"),
     "dark": ("#F28A4B", "#56B4E9", "#2FC298", "#E39BC3", "#E69F00", "#F0E442"),
@@ -108,6 +107,8 @@ _SHEET = """
 .beta-ticks span:has(b)::before {
   content: ""; display: block; width: 2px; height: 7px; margin: -9px auto 2px; background: var(--faint);
 }
+.st-key-keep_bar { flex-wrap: wrap; gap: 0.4rem; }
+.st-key-keep_bar > :has(.stAlert), .st-key-keep_bar > :has(.stSpinner) { flex: 1 0 100%; }
 .st-key-rail .stColumn { min-width: 0; }
 .st-key-rail .stHorizontalBlock { gap: 0.5rem; }
 /* Too narrow for its - and +; the arrow keys do the same. */

@@ -5,7 +5,20 @@ from functools import partial
 import streamlit as st
 
 from toylab.jobs import JobState, Snapshot, TrainingJob
-from toylab.ui import controls, saving, scene, session, stage, stored, transport, views
+from toylab.ui import (
+    address,
+    controls,
+    downloads,
+    saving,
+    scene,
+    session,
+    share,
+    shelf,
+    stage,
+    stored,
+    transport,
+    views,
+)
 from toylab.ui.guard import guarded
 from toylab.ui.words import Kind
 
@@ -44,6 +57,8 @@ def _rail(job: TrainingJob | None) -> None:
     transport.bar()
     if notice := session.notice():
         st.error(notice)
+    if note := address.note():
+        st.info(note)
     controls.dataset_picker()
     controls.beta_slider()
     controls.run_settings()
@@ -53,7 +68,12 @@ def _rail(job: TrainingJob | None) -> None:
         and job.snapshot.step > 1
         and job.snapshot.state is not JobState.FAILED
     ):
-        saving.button(job)
+        with st.container(key="keep_bar", horizontal=True, wrap=False):
+            saving.button(job)
+            downloads.button(shelf.of(job))
+            share.button()
+    else:
+        share.button()
 
 
 def _stage(job: TrainingJob | None) -> None:
