@@ -5,6 +5,7 @@ import io
 import json
 import re
 import stat
+import tomllib
 import xml.etree.ElementTree as ElementTree
 import zipfile
 from pathlib import Path
