@@ -5,6 +5,7 @@ import io
 import json
 import re
 import stat
+import tomllib
 import xml.etree.ElementTree as ElementTree
 import zipfile
 from pathlib import Path
@@ -329,3 +330,9 @@ def test_damage_anywhere_is_a_value_error(archive, data):
 def test_no_file_is_larger_than_its_limit(files):
     assert all(len(file.content) < importing.MAX_FILE_BYTES for file in files.values())
     assert Path(files["Run folder (zip)"].name).suffix == ".zip"
+
+
+def test_the_server_lets_an_import_through():
+    """A widget's own limit cannot exceed the server's: the upload would fail where nobody sees it."""
+    config = tomllib.loads((Path(__file__).parents[1] / ".streamlit" / "config.toml").read_text())
+    assert config["server"]["maxUploadSize"] == importing.MAX_UPLOAD_MB

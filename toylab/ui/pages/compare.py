@@ -139,6 +139,9 @@ STYLE = """
 .st-key-compare table { font-variant-numeric: tabular-nums; }
 .st-key-compare th, .st-key-compare td { text-align: left !important; white-space: nowrap; }
 .st-key-compare_settings, .st-key-compare_scores, .st-key-compare_differences { overflow-x: auto; max-width: 100%; }
+.st-key-compare thead th { padding-left: 5.6px !important; }
+/* White on the light blue of the dark theme would be too faint. */
+.st-key-compare_runs [data-tag], .st-key-compare_runs [data-tag] * { color: var(--ground) !important; }
 .st-key-compare_curves { gap: 1.2rem; }
 .st-key-compare_curves > div { min-width: 300px; flex: 1 1 300px; }
 .st-key-compare_squares { gap: 1rem; }
