@@ -26,6 +26,11 @@ from toylab import parallel  # noqa: E402
 from toylab.parallel import enable_compilation_cache  # noqa: E402
 
 
+# Programs that run for a second need not be the fastest: a quarter of the suite's time is the compiler's.
+QUICKLY_COMPILED = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+parallel._CPU_OPTIONS |= QUICKLY_COMPILED
+
+
 def pytest_configure(config):
     enable_compilation_cache()
 
@@ -83,3 +88,19 @@ def theory_run():
     import toylab as tl
 
     return tl.train(tl.RunConfig(**SETTINGS), progress=False)
+
+
+@pytest.fixture(scope="module")
+def fast_programs():
+    """Programs as users have them, for tests that train for long."""
+    with pytest.MonkeyPatch.context() as patch:
+        options = {k: v for k, v in parallel._CPU_OPTIONS.items() if k not in QUICKLY_COMPILED}
+        patch.setattr(parallel, "_CPU_OPTIONS", options)
+        _forget_options()
+        yield
+    _forget_options()
+
+
+def _forget_options():
+    parallel._supported_cpu_options.cache_clear()
+    parallel.compiled.cache_clear()

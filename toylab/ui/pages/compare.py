@@ -18,7 +18,6 @@ CURVES = (("loss", "Loss"), ("grad_variance", "Gradient variance"), ("sw1", "Was
 
 def render() -> None:
     """Draw the page."""
-    st.html(f"<style>{STYLE}</style>")
     choosing.wish()
     with st.container(key="compare"):
         with st.container(key="title"):
