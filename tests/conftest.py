@@ -48,3 +48,38 @@ def keep_programs(monkeypatch):
     """For tests that count compilations: a long session may be about to forget its programs."""
     parallel.make_room()
     monkeypatch.setattr(parallel, "MAP_SHARE", 1.0)
+
+
+@pytest.fixture
+def call(capsys):
+    """Run a command of toylab: (exit code, standard output, standard error)."""
+    from toylab.cli import main
+
+    def run(*words):
+        capsys.readouterr()
+        code = main([str(word) for word in words])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def trained_folder(tmp_path_factory):
+    """The folder of a finished tiny run, made by the command line; not to be written to."""
+    from tiny import TINY_FLAGS
+
+    from toylab.cli import main
+
+    path = tmp_path_factory.mktemp("runs") / "tiny"
+    assert main(["train", *TINY_FLAGS, "--out", str(path)]) == 0
+    return path
+
+
+@pytest.fixture(scope="session")
+def theory_run():
+    """A small net, trained for long enough that A is far from zero."""
+    from theory_runs import SETTINGS
+
+    import toylab as tl
+
+    return tl.train(tl.RunConfig(**SETTINGS), progress=False)

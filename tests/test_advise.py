@@ -5,12 +5,24 @@ import math
 
 import pandas as pd
 import pytest
+from tiny import UNMEASURED
 
 import toylab as tl
 from toylab.advise import advise, decide
 from toylab.cli import main
 
-TINY = tl.RunConfig(steps=40, batch_size=32, width=16, depth=2, embed_dim=8, log_every=20, eval_samples=64)
+TINY = UNMEASURED.replace(dataset="two_moons", steps=40)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return tl.train(TINY.replace(beta=1.0), progress=False)
+
+
+def untrained(**changes) -> tl.Run:
+    config = TINY.replace(**changes)
+    trainer = tl.training.Trainer([config])
+    return tl.Run(config, trainer.ensemble.states()[0], trainer.history(0))
 
 
 def quality(**gains) -> pd.DataFrame:
@@ -61,9 +73,8 @@ def test_a_beta_that_diverged_is_never_advised():
 
 
 @pytest.mark.parametrize("probes", [False, True])
-def test_advice_on_a_run_names_what_it_measured(probes):
-    run = tl.train(TINY.replace(beta=1.0), progress=False)
-    advice = advise(run, steps=20, seeds=[0, 1], probes=probes, n=256, progress=False)
+def test_advice_on_a_run_names_what_it_measured(trained, probes):
+    advice = advise(trained, steps=20, seeds=[0, 1], probes=probes, n=256, progress=False)
     assert advice.measured.route == ("probes" if probes else "exact")
     assert set(advice.quality["beta"]) >= {0.0, 0.5, 1.0}
     assert advice.beta in set(advice.quality["beta"])
@@ -72,7 +83,7 @@ def test_advice_on_a_run_names_what_it_measured(probes):
 
 
 def test_probes_agree_with_the_exact_landscape():
-    run = tl.train(TINY.replace(beta=1.0, steps=300, batch_size=64), progress=False)
+    run = tl.train(TINY.replace(beta=1.0, steps=300), progress=False)
     exact = tl.diagnostics.beta_landscape(run, num_points=8192, gradient_points=256, betas=(0.0, 1.0))
     probed = tl.diagnostics.probe(run, num_points=8192)
     assert probed.noise == pytest.approx(exact.sigma2, rel=0.1)
@@ -82,7 +93,7 @@ def test_probes_agree_with_the_exact_landscape():
 
 
 def test_command_on_a_dataset(capsys):
-    words = "advise two_moons --steps 20 --batch-size 32 --width 16 --depth 2 --embed-dim 8 --eval-samples 64"
+    words = "advise two_moons --steps 20 --batch-size 32 --width 16 --depth 2 --embed-dim 8 --eval-samples 0"
     words += " --beta 1 --pilot-steps 20 --seeds 0:2 --score-n 256 --json"
     code = main(words.split())
     assert code == 0
@@ -91,11 +102,10 @@ def test_command_on_a_dataset(capsys):
 
 
 def test_bad_questions_get_one_line(capsys, tmp_path):
-    flow = tl.train(TINY.replace(method="flow_matching"), progress=False)
     with pytest.raises(ValueError, match="flow_matching"):
-        advise(flow)
+        advise(untrained(method="flow_matching"))
     with pytest.raises(ValueError, match="two seeds"):
-        advise(tl.train(TINY, progress=False), seeds=[0])
+        advise(untrained(), seeds=[0])
     for words in (["advise", "moons"], ["advise", str(tmp_path)], ["advise", "two_moons", "--score-n", "0"]):
         assert main(words) == 2
         assert capsys.readouterr().err.count("\n") == 1

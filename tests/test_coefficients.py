@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny import TINY
 
 import toylab as tl
 from toylab.coefficients import Observations, Situation, coefficients
@@ -13,7 +14,6 @@ from toylab.methods.meanflow import MeanFlow
 from toylab.proxies import proxies
 from toylab.training.experiment import build_experiment
 
-TINY = tl.RunConfig(steps=40, batch_size=32, width=16, depth=2, embed_dim=8, log_every=20, eval_samples=64)
 STD = 0.6
 
 
@@ -39,7 +39,8 @@ def test_population_rule_finds_the_exact_optimum(x64, key):
     """At the exact solution on Gaussian data rho is one number and beta* = rho / (rho - 1)."""
     dataset, examples = rows(20_000, key)
     method, context = MeanFlow(tangent=proxies.create("oracle")), Context(exact_net, exact_net, dataset)
-    cross, square = jax.vmap(lambda example: method.observe(example, context))(examples)
+    residual, slope = jax.vmap(lambda example: method.observe(example, context))(examples)
+    cross, square = jnp.sum(residual * slope, axis=1), jnp.sum(slope**2, axis=1)
     rule = coefficients.create("population", {"low": -100.0, "high": 100.0, "decay": 0.0})
     memory = rule.remember(rule.init_memory(), Observations(examples.r, examples.t, cross, square))
     beta = rule(Situation(jnp.ones(()), examples.r[0], examples.t[0], memory))
@@ -59,7 +60,8 @@ def test_observations_make_the_loss_a_quadratic_in_beta(x64, key):
         return jnp.sin(x * (1 + r)) + (t - r) * x[::-1]
 
     method, context = MeanFlow(tangent=proxies.create("oracle")), Context(net, net, dataset)
-    cross, square = method.observe(example, context)
+    residual, slope = method.observe(example, context)
+    cross, square = residual @ slope, slope @ slope
     losses = [float(method.pair_loss(example, context, jnp.asarray(beta))) for beta in (0.0, 0.7, 2.0)]
     for beta, loss in zip((0.0, 0.7, 2.0), losses, strict=True):
         assert loss == pytest.approx(losses[0] + 2 * beta * float(cross) + beta**2 * float(square), rel=1e-12)

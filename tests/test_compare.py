@@ -7,6 +7,7 @@ from functools import partial
 
 import jax.numpy as jnp
 import pytest
+from tiny import UNMEASURED
 
 import toylab as tl
 from toylab.budget import matmul_flops, network_evaluations, steps_within
@@ -14,7 +15,7 @@ from toylab.cli import main
 from toylab.compare import BASELINE, budget_of, contestants, plan, steps_in_seconds, tabulate
 from toylab.sweep import SCORES
 
-TINY = tl.RunConfig(steps=40, batch_size=32, width=16, depth=2, embed_dim=8, log_every=20, eval_samples=64)
+TINY = UNMEASURED.replace(steps=40)
 
 
 def test_matrix_products_are_counted_through_scans_and_conditions():
@@ -91,7 +92,7 @@ def test_the_table_follows_the_scores(tmp_path):
     words = (
         "compare --methods none --rules constant --seed 0:2 --dataset two_moons --steps 20 --batch-size 32"
     )
-    words += " --width 16 --depth 2 --embed-dim 8 --eval-samples 64 --score-n 256 --json"
+    words += " --width 16 --depth 2 --embed-dim 8 --eval-samples 0 --score-n 256 --json"
     code = main([*words.split(), "--out", str(out)])
     assert code == 0
     content = json.loads((out / "compare.json").read_text())
@@ -104,7 +105,7 @@ def test_the_table_follows_the_scores(tmp_path):
     assert all(row["evaluations"] <= content["budget"] * (1 + 1e-9) for row in table)
 
     # Halve the scores of the rule: its gain against vanilla must follow; drop a run: it must be missing.
-    base = tl.RunConfig(steps=20, batch_size=32, width=16, depth=2, embed_dim=8, eval_samples=64)
+    base = tl.RunConfig(steps=20, batch_size=32, width=16, depth=2, embed_dim=8, eval_samples=0)
     steps_of = partial(steps_within, budget=content["budget"])
     planned = plan(base, contestants(rules=["constant"]), ["two_moons"], [0, 1], steps_of)
     for name, cell in planned:
@@ -115,6 +116,16 @@ def test_the_table_follows_the_scores(tmp_path):
     changed = tabulate(planned, out).set_index("contestant")
     assert changed.loc["rule constant", "gain"] == pytest.approx(1 - 0.06 / 0.2)
     assert changed.loc["rule constant", "gain_low"] < 0.7 < changed.loc["rule constant", "gain_high"]
+    assert changed.loc["rule constant", "gain_over_floor"] > changed.loc["rule constant", "gain"]
+
+    # A baseline as good as data has nothing above the floor to take a share of.
+    path = out / next(cell for name, cell in planned if name == BASELINE).name / SCORES
+    scores = json.loads(path.read_text())
+    scores["sliced_w1"]["floor"] = 0.2
+    path.write_text(json.dumps(scores))
+    at_floor = tabulate(planned, out).set_index("contestant")
+    assert math.isnan(at_floor.loc["rule constant", "gain_over_floor"])
+    assert at_floor.loc["rule constant", "gain"] == changed.loc["rule constant", "gain"]
     (out / planned[-1][1].name / SCORES).unlink()
     assert tabulate(planned, out).set_index("contestant").loc["rule constant", "missing"] == 1
 

@@ -14,7 +14,7 @@ from toylab.sampling import average_velocity_trajectory, heun_trajectory
 from toylab.training import Trainer
 from toylab.training.ensemble import Ensemble
 from toylab.training.experiment import build_experiment
-from toylab.training.objective import batch_loss, draw_batch, loss_and_gradient, teacher_batch_loss
+from toylab.training.objective import batch_loss, draw_batch, loss_and_gradient
 from toylab.training.state import in_second_stage, init_state, lane_keys
 
 TWO_STAGES = [name for name in methods.names() if isinstance(methods.create(name), AbstractTwoStageMethod)]
@@ -97,10 +97,10 @@ def test_each_stage_has_its_loss(name):
     batch = draw_batch(experiment, jax.random.key(1))
     bind = flat_net(experiment.net).bind
 
-    def loss_of(stage):
-        return jax.jit(lambda state: stage(experiment, bind(state.params), state, batch))
+    def loss_of(first_stage):
+        return jax.jit(lambda state: batch_loss(experiment, bind(state.params), state, batch, first_stage))
 
-    stages = [loss_of(teacher_batch_loss), loss_of(batch_loss)]
+    stages = [loss_of(True), loss_of(False)]
     trained = jax.jit(lambda state: loss_and_gradient(experiment, state, batch)[0])
     for state in states_at(config, 3, SWITCH - 1, SWITCH, 20):
         state = jax.tree.map(jnp.asarray, state)
@@ -230,7 +230,7 @@ def test_split_in_the_middle_is_shortcut(x64):
             context = Context(net.bind(params), net.bind(params_ema))
             return method.pair_loss(example, context, jnp.asarray(0.5))
 
-        return np.asarray(jax.grad(loss)(params))
+        return np.asarray(jax.jit(jax.grad(loss))(params))
 
     expected = gradient("shortcut", {})
     np.testing.assert_allclose(gradient("split_meanflow", {"split": 0.5}), expected, rtol=1e-9, atol=1e-12)

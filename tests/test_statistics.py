@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from toylab.statistics import mean_interval, paired_difference
+from toylab.statistics import mean_interval, paired_difference, relative_gain
 
 
 def test_mean_interval_is_students():
@@ -48,6 +48,25 @@ def test_pairing_removes_what_seeds_share():
 
 def test_no_common_seed_is_no_difference():
     assert paired_difference({0: 1.0}, {1: 2.0}) is None
+    assert relative_gain({0: 1.0}, {1: 2.0}) is None
+
+
+def test_a_gain_is_the_share_that_is_gone_with_its_interval():
+    values, baseline = {0: 0.3, 1: 0.4, 2: 0.9, 7: 5.0}, {0: 1.0, 1: 0.5, 2: 1.0}
+    gone = [0.7, 0.2, 0.1]
+    low, high = scipy.stats.t.interval(0.9, 2, loc=np.mean(gone), scale=scipy.stats.sem(gone))
+    assert relative_gain(values, baseline, 0.9) == pytest.approx((np.mean(gone), low, high, 3), rel=1e-12)
+
+
+def test_in_logs_halving_and_doubling_cancel():
+    gain = relative_gain({0: 0.5, 1: 2.0}, {0: 1.0, 1: 1.0}, of_logs=True)
+    half = scipy.stats.t.ppf(0.975, 1) * math.log(2)  # standard error of (-log 2, log 2) is log 2
+    assert gain == pytest.approx((0.0, 1 - math.exp(half), 1 - math.exp(-half), 2))
+
+
+def test_a_gain_needs_a_positive_baseline():
+    with pytest.raises(ValueError, match="positive baseline, got 0"):
+        relative_gain({0: 1.0, 1: 1.0}, {0: 1.0, 1: 0.0})
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from toylab.cli import main
 from toylab.config import FIELDS, RunConfig
 from toylab.sweep import Scoring, cell_name, equal_chunks, is_finished, plan, run_sweep, shard, where_used
 
-TINY = {"steps": [20], "batch_size": [16], "width": [8], "depth": [1], "embed_dim": [4], "eval_samples": [64]}
+TINY = {"steps": [20], "batch_size": [16], "width": [8], "depth": [1], "embed_dim": [4], "eval_samples": [0]}
 SCORING = Scoring(n=64)
 
 

@@ -14,7 +14,7 @@ from toylab.config import RunConfig
 from toylab.diagnostics import beta_landscape, gradient_variance, probe
 from toylab.diagnostics.quadratic import Z95, Quadratic
 from toylab.evaluation import evaluate
-from toylab.statistics import mean_interval, relative_difference
+from toylab.statistics import NO_INTERVAL, mean_interval, relative_gain
 from toylab.training import Run, train_many
 
 Sureness = Literal["sure", "fairly sure", "not sure"]
@@ -123,6 +123,7 @@ def advise(
         coefficient="constant",
         coefficient_options={},
         log_every=0,
+        eval_samples=0,  # pilots are scored at their end, nobody looks at their histories
     )
     tried = round(min(max(measured.best, LOW), HIGH), 2)
     quality = quality_sweep(pilot, sorted({*SWEEP_BETAS, tried}), seeds, n, progress)
@@ -181,26 +182,11 @@ def quality_sweep(
             scores[beta][seed], floor = score.value, score.floor
     rows = []
     for beta, by_seed in scores.items():
-        row = {
-            "beta": beta,
-            "seeds": len(by_seed),
-            "diverged": len(seeds) - len(by_seed),
-            "floor": floor,
-            "n": n,
-        }
-        sw1 = mean_interval(list(by_seed.values())) if by_seed else None
-        gain = relative_difference(by_seed, scores[0.0]) if by_seed else None
-        row |= (
-            {"sw1": sw1.mean, "low": sw1.low, "high": sw1.high}
-            if sw1
-            else dict.fromkeys(("sw1", "low", "high"), math.nan)
-        )
-        row |= (
-            {"gain": -gain.mean, "gain_low": -gain.high, "gain_high": -gain.low}
-            if gain
-            else dict.fromkeys(("gain", "gain_low", "gain_high"), math.nan)
-        )
-        rows.append(row)
+        sw1 = mean_interval(list(by_seed.values())) if by_seed else NO_INTERVAL
+        gain = relative_gain(by_seed, scores[0.0]) or NO_INTERVAL
+        row = {"beta": beta, "seeds": len(by_seed), "diverged": len(seeds) - len(by_seed)}
+        row |= {"floor": floor, "n": n, "sw1": sw1.mean, "low": sw1.low, "high": sw1.high}
+        rows.append(row | {"gain": gain.mean, "gain_low": gain.low, "gain_high": gain.high})
     return pd.DataFrame(rows)
 
 

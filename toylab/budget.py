@@ -18,7 +18,7 @@ from toylab.config import RunConfig
 from toylab.methods import AbstractTwoStageMethod
 from toylab.nets import flat_net
 from toylab.training.experiment import Experiment, build_experiment
-from toylab.training.objective import batch_loss, draw_batch, observe, teacher_batch_loss, value_and_gradient
+from toylab.training.objective import draw_batch, observe, value_and_gradient
 from toylab.training.state import init_state
 from toylab.training.step import begin_second_stage
 
@@ -45,10 +45,10 @@ def network_evaluations(config: RunConfig) -> Evaluations:
     experiment = build_experiment(config)
     forward = _forward_flops(experiment)
     method, per_batch = experiment.method, config.batch_size * forward
-    main = _step_flops(experiment, batch_loss) / per_batch
+    main = _step_flops(experiment) / per_batch
     if not isinstance(method, AbstractTwoStageMethod):
         return Evaluations(main, 0.0, 0.0, main * config.batch_size * config.steps)
-    first = _step_flops(experiment, teacher_batch_loss) / per_batch
+    first = _step_flops(experiment, first_stage=True) / per_batch
     once = matmul_flops(begin_second_stage, experiment, _state_and_key(experiment)[0]) / forward
     share = float(method.first_stage)
     mean = share * first + (1 - share) * main
@@ -100,10 +100,10 @@ def _forward_flops(experiment: Experiment) -> int:
     return matmul_flops(lambda params, x, r, t: net.bind(params)(x, r, t), params, x, time, time)
 
 
-def _step_flops(experiment: Experiment, stage_loss) -> int:
+def _step_flops(experiment: Experiment, first_stage: bool = False) -> int:
     def step(experiment, state, key):
         batch = draw_batch(experiment, key)
-        result = value_and_gradient(stage_loss, experiment, state, batch)
+        result = value_and_gradient(experiment, state, batch, first_stage)
         return (
             (*result, observe(experiment, state, batch)) if experiment.coefficient.observed_share else result
         )

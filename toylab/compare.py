@@ -4,7 +4,6 @@ A contestant is a named change of settings. Its runs are cells of a sweep, so a 
 parted between machines, and every number in its table can be traced to a run folder.
 """
 
-import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,9 +19,9 @@ from toylab.coefficients import coefficients
 from toylab.config import RunConfig
 from toylab.methods import AbstractTwoStageMethod, methods
 from toylab.proxies import proxies
-from toylab.safe_npz import read_bytes
-from toylab.statistics import Interval, mean_interval, relative_difference
-from toylab.sweep import MAX_SCORES_BYTES, SCORES, Cell, cell_name
+from toylab.scores import read_score
+from toylab.statistics import NO_INTERVAL, late_mean, mean_interval, paired, relative_gain
+from toylab.sweep import Cell, cell_name
 from toylab.training.experiment import without_unused_settings
 
 PROTOCOLS = ("matched", "weighting", "published")
@@ -166,8 +165,8 @@ def tabulate(
     Returns:
         dataset, contestant, sw1 with its 95% t interval over seeds, floor, n, nfe (evaluations per sample), seeds,
         diverged, missing; gain (relative reduction of sw1 against vanilla, mean of pairs that share a seed) with its
-        interval; gain_over_floor, the same for sw1 minus the floor; grad_variance (mean of the last half); steps,
-        evaluations per example, evaluations, seconds of a lone lane.
+        interval; gain_over_floor, the same for sw1 minus the floor, NaN where a vanilla run has reached it;
+        grad_variance (mean of the last half); steps, evaluations per example, evaluations, seconds of a lone lane.
     """
     rows = []
     for dataset in dict.fromkeys(cell.config.dataset for _, cell in planned):
@@ -189,11 +188,9 @@ def _row(
     name: str, by_seed: Mapping[int, dict], baseline: Mapping[int, dict], config: RunConfig
 ) -> dict[str, Any]:
     done = _finished(by_seed)
-    nothing = Interval(math.nan, math.nan, math.nan, 0)
-    sw1 = mean_interval([score["sw1"] for score in done.values()]) if done else nothing
+    sw1 = mean_interval([score["sw1"] for score in done.values()]) if done else NO_INTERVAL
     floor = float(np.mean([score["floor"] for score in done.values()])) if done else math.nan
-    gain = relative_difference(_column(done, "sw1"), _column(baseline, "sw1")) or nothing
-    excess = relative_difference(_column(done, "excess"), _column(baseline, "excess")) or nothing
+    gain = relative_gain(_column(done, "sw1"), _column(baseline, "sw1")) or NO_INTERVAL
     variances = [score["grad_variance"] for score in done.values() if math.isfinite(score["grad_variance"])]
     cost = network_evaluations(config)
     return {
@@ -208,15 +205,23 @@ def _row(
         "seeds": len(done),
         "diverged": sum(score["status"] == "diverged" for score in by_seed.values()),
         "missing": sum(score["status"] not in ("done", "diverged") for score in by_seed.values()),
-        "gain": -gain.mean,
-        "gain_low": -gain.high,
-        "gain_high": -gain.low,
-        "gain_over_floor": -excess.mean,
+        "gain": gain.mean,
+        "gain_low": gain.low,
+        "gain_high": gain.high,
+        "gain_over_floor": _gain_over_floor(done, baseline),
         "grad_variance": float(np.mean(variances)) if variances else math.nan,
         "steps": config.steps,
         "evaluations_per_example": cost.per_example,
         "evaluations": cost.total,
     }
+
+
+def _gain_over_floor(done: Mapping[int, dict], baseline: Mapping[int, dict]) -> float:
+    """The gain in what sw1 has above the floor; NaN where a run of the baseline has nothing above it."""
+    pairs = paired(_column(done, "excess"), _column(baseline, "excess"))
+    if not pairs or min(base for _, base in pairs) <= 0:
+        return math.nan
+    return float(np.mean([1 - value / base for value, base in pairs]))
 
 
 def _read(folder: Path) -> dict[str, Any]:
@@ -225,22 +230,19 @@ def _read(folder: Path) -> dict[str, Any]:
         return {"status": "missing"}
     read = runs.read_run(folder)
     status = read.header.status
-    if status != "done" or not (folder / SCORES).is_file():
+    score = read_score(folder) if status == "done" else None
+    if score is None:
         return {"status": "diverged" if status == "diverged" else "unfinished"}
-    score = json.loads(read_bytes(folder / SCORES, MAX_SCORES_BYTES))["sliced_w1"]
-    if score["value"] is None:  # finished, but its samples ran to infinity
+    if math.isnan(score.value):  # finished, but its samples ran to infinity
         return {"status": "diverged"}
-    variance = read.history["grad_variance"].to_numpy()
-    late = variance[len(variance) // 2 :]
-    late = late[np.isfinite(late)]
     return {
         "status": "done",
-        "sw1": score["value"],
-        "excess": score["value"] - score["floor"],
-        "floor": score["floor"],
-        "n": score["n"],
-        "nfe": score["nfe"],
-        "grad_variance": float(np.mean(late)) if len(late) else math.nan,
+        "sw1": score.value,
+        "excess": score.value - score.floor,
+        "floor": score.floor,
+        "n": score.n,
+        "nfe": score.nfe,
+        "grad_variance": late_mean(read.history["grad_variance"]),
     }
 
 

@@ -22,6 +22,8 @@ PANEL = 3.4
 """Side of a panel in inches."""
 MAX_COLUMNS = 4
 MAX_DOTS = 4096
+HISTORY_PANELS = ("loss", "sw1", "grad_variance")
+"""Columns of a history that are drawn where nobody says which."""
 
 
 def samples_figure(
@@ -33,22 +35,11 @@ def samples_figure(
         ValueError: no samples, or points of fewer than two coordinates.
     """
     figure, panels = panel_grid(len(samples))
-    arrays = [*samples.values(), *([] if data is None else [data])]
-    if any(array.ndim != 2 or array.shape[1] < 2 for array in arrays):
-        raise ValueError("a scatter needs points (n, dim) with dim >= 2")
-    frame = np.concatenate(arrays if data is None else [data])[:, :2]
-    centre, half = (frame.max(0) + frame.min(0)) / 2, 0.6 * float(np.ptp(frame, axis=0).max() or 1.0)
-    for panel, (name, points) in zip(panels, samples.items(), strict=True):
-        if data is not None:
-            panel.scatter(*data[:MAX_DOTS, :2].T, s=2, color=DATA, alpha=0.5, linewidths=0, label="data")
-        panel.scatter(*points[:MAX_DOTS, :2].T, s=2, color=CHOSEN, alpha=0.5, linewidths=0, label="samples")
-        panel.set(title=name, aspect="equal", xlim=_around(centre[0], half), ylim=_around(centre[1], half))
+    _draw_samples(panels, samples, data)
     return figure
 
 
-def history_figure(
-    histories: Mapping[str, pd.DataFrame], columns: Sequence[str] = ("loss", "sw1", "grad_variance")
-) -> Figure:
+def history_figure(histories: Mapping[str, pd.DataFrame], columns: Sequence[str] = HISTORY_PANELS) -> Figure:
     """One panel per column, one curve per history, log scale where all values are positive; floors dashed.
 
     Raises:
@@ -57,20 +48,30 @@ def history_figure(
     if not histories:
         raise ValueError("no history to draw")
     figure, panels = panel_grid(len(columns))
-    for panel, column in zip(panels, columns, strict=True):
-        positive = True
-        for index, (name, history) in enumerate(histories.items()):
-            if column not in history:
-                raise ValueError(
-                    f"the history {name!r} has no column {column!r}; choices: {', '.join(history)}"
-                )
-            panel.plot(history.index, history[column], color=SERIES[index % len(SERIES)], lw=1.2, label=name)
-            positive &= bool((history[column].dropna() > 0).all())
-            if (floor := f"{column}_floor") in history:
-                panel.plot(history.index, history[floor], color=DATA, ls="--", lw=1)
-        panel.set(title=column, xlabel="step", yscale="log" if positive else "linear")
+    _draw_histories(panels, histories, columns)
     if len(histories) > 1:
         panels[0].legend(fontsize="small", frameon=False)
+    return figure
+
+
+def run_figure(
+    samples: Float[np.ndarray, "n dim"], data: Float[np.ndarray, "m dim"], history: pd.DataFrame
+) -> Figure:
+    """A run at a glance: its samples over data, then loss, sliced W1 and gradient variance, those that were taken.
+
+    Samples that are not finite are left out, and counted in the title.
+
+    Raises:
+        ValueError: points of fewer than two coordinates.
+    """
+    columns = [name for name in HISTORY_PANELS if name in history and np.isfinite(history[name]).any()]
+    figure, panels = panel_grid(1 + len(columns))
+    finite = samples[np.all(np.isfinite(samples), axis=1)]
+    lost = (
+        f" ({len(samples) - len(finite)} of {len(samples)} not finite)" if len(finite) < len(samples) else ""
+    )
+    _draw_samples(panels[:1], {f"samples over data{lost}": finite}, data)
+    _draw_histories(panels[1:], {"run": history}, columns)
     return figure
 
 
@@ -187,5 +188,39 @@ def panel_grid(count: int) -> tuple[Figure, list[Axes]]:
     return figure, panels[:count]
 
 
-def _around(centre: float, half: float) -> tuple[float, float]:
+def _draw_samples(
+    panels: Sequence[Axes],
+    samples: Mapping[str, Float[np.ndarray, "n dim"]],
+    data: Float[np.ndarray, "m dim"] | None,
+) -> None:
+    arrays = [*samples.values(), *([] if data is None else [data])]
+    if any(array.ndim != 2 or array.shape[1] < 2 for array in arrays):
+        raise ValueError("a scatter needs points (n, dim) with dim >= 2")
+    frame = np.concatenate(arrays if data is None else [data])[:, :2]
+    (x, y), half = (frame.max(0) + frame.min(0)) / 2, 0.6 * float(np.ptp(frame, axis=0).max() or 1.0)
+    for panel, (name, points) in zip(panels, samples.items(), strict=True):
+        if data is not None:
+            panel.scatter(*data[:MAX_DOTS, :2].T, s=2, color=DATA, alpha=0.5, linewidths=0, label="data")
+        panel.scatter(*points[:MAX_DOTS, :2].T, s=2, color=CHOSEN, alpha=0.5, linewidths=0, label="samples")
+        panel.set(title=name, aspect="equal", xlim=_around(float(x), half), ylim=_around(float(y), half))
+
+
+def _draw_histories(
+    panels: Sequence[Axes], histories: Mapping[str, pd.DataFrame], columns: Sequence[str]
+) -> None:
+    for panel, column in zip(panels, columns, strict=True):
+        positive = True
+        for index, (name, history) in enumerate(histories.items()):
+            if column not in history:
+                raise ValueError(
+                    f"the history {name!r} has no column {column!r}; choices: {', '.join(history)}"
+                )
+            panel.plot(history.index, history[column], color=SERIES[index % len(SERIES)], lw=1.2, label=name)
+            positive &= bool((history[column].dropna() > 0).all())
+            if (floor := f"{column}_floor") in history:
+                panel.plot(history.index, history[floor], color=DATA, ls="--", lw=1)
+        panel.set(title=column, xlabel="step", yscale="log" if positive else "linear")
+
+
+def _around(centre: float | np.floating, half: float) -> tuple[float, float]:
     return float(centre - half), float(centre + half)

@@ -13,11 +13,10 @@ import pandas as pd
 
 from toylab import runs
 from toylab.config import FIELDS, RunConfig
-from toylab.safe_npz import read_bytes, with_place
-from toylab.statistics import Interval, mean_interval, paired_difference
-from toylab.sweep import MAX_SCORES_BYTES, SCORES
+from toylab.safe_npz import with_place
+from toylab.scores import HEADLINE, read_score
+from toylab.statistics import NO_INTERVAL, late_mean, mean_interval, paired_difference
 
-METRIC = "sliced_w1"
 SETTINGS = tuple(name for name in FIELDS if name not in ("seed", "log_every", "eval_samples"))
 """What tells runs apart: the last two say how training was watched, and change nothing in it."""
 ALWAYS_SHOWN = ("dataset", "method", "beta")
@@ -100,7 +99,7 @@ def _read_row(path: Path, root: Path, floors: dict[str, float]) -> Row:
     header = folder.header
     score = NO_SCORE
     if header.status == "done":
-        score = _read_scores(path / SCORES) or _score_samples(folder, config, floors)
+        score = _read_score(path) or _score_samples(folder, config, floors)
     status = header.status
     if status == "done" and header.changes:
         status = "changed"
@@ -110,9 +109,8 @@ def _read_row(path: Path, root: Path, floors: dict[str, float]) -> Row:
     row = {"path": str(path.relative_to(root)), "status": status, "step": header.step, "changes": changes}
     row |= {name: _cell(value) for name, value in config.to_dict().items()}
     history = folder.history
-    variance = history["grad_variance"].to_list() if "grad_variance" in history else []
-    # The second half of training: the first belongs to the way there.
-    return {**row, **score, "grad_variance": _mean(variance[len(variance) // 2 :])}
+    variance = late_mean(history["grad_variance"]) if "grad_variance" in history else math.nan
+    return {**row, **score, "grad_variance": variance}
 
 
 def _cell(value: Any) -> Any:
@@ -123,30 +121,13 @@ def _cell(value: Any) -> Any:
     return text if len(text) <= 200 else f"sha256:{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
-def _read_scores(path: Path) -> Row | None:
+def _read_score(path: Path) -> Row | None:
     """The final evaluation that a sweep left in a run folder, or None where it did not measure this metric."""
-    if not path.is_file():
+    score = read_score(path)
+    if score is None:
         return None
-    try:
-        scores = json.loads(read_bytes(path, MAX_SCORES_BYTES))
-        if not isinstance(scores, dict):
-            raise ValueError("is not a JSON object")
-        if METRIC not in scores:
-            return None
-        score = scores[METRIC]
-        value, stderr = (
-            math.nan if score[name] is None else float(score[name]) for name in ("value", "stderr")
-        )
-        n, nfe, floor = int(score["n"]), int(score.get("nfe", 1)), float(score["floor"])
-    # OverflowError: JSON knows 1e999, which is infinite.
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise ValueError(f"{path}: {type(error).__name__}: {error}") from None
-    # null says that samples were not finite; a NaN in the file says that nobody checked it.
-    if not (math.isfinite(floor) and n > 0 and nfe > 0) or (
-        score["value"] is not None and not math.isfinite(value)
-    ):
-        raise ValueError(f"{path}: {METRIC} must be finite with n > 0")
-    return {"sw1": value, "stderr": stderr, "n": n, "nfe": nfe, "floor": floor, "source": SCORES}
+    value, stderr, n, floor, _, nfe = score
+    return {"sw1": value, "stderr": stderr, "n": n, "nfe": nfe, "floor": floor, "source": runs.SCORES}
 
 
 def _score_samples(folder: runs.RunFolder, config: RunConfig, floors: dict[str, float]) -> Row:
@@ -157,7 +138,7 @@ def _score_samples(folder: runs.RunFolder, config: RunConfig, floors: dict[str, 
 
     if folder.header.nonfinite or not can_be_scored(folder.generated):
         return NO_SCORE
-    metric, n = metrics.create(METRIC), min(len(folder.generated), len(folder.reference))
+    metric, n = metrics.create(HEADLINE), min(len(folder.generated), len(folder.reference))
     key = json.dumps([config.dataset, config.dataset_options, n], sort_keys=True)
     if key not in floors:
         draw = dataset(config.dataset, **config.dataset_options).sample
@@ -177,7 +158,7 @@ def _table(rows: Sequence[Row], shown: Sequence[str]) -> list[Row]:
         for (n, nfe), same in _grouped(done, ["n", "nfe"]) or [((0, 0), [])]:
             # Two runs of one seed (repeats of one config) are one value: the interval is over seeds.
             seeds = [float(np.mean(scores)) for scores in _by_seed(same).values()]
-            mean, low, high, _ = mean_interval(seeds) if seeds else Interval(math.nan, math.nan, math.nan, 0)
+            mean, low, high, _ = mean_interval(seeds) if seeds else NO_INTERVAL
             entry = {
                 **dict(zip(shown, values, strict=True)),
                 "seeds": len(seeds),

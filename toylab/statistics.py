@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
 
@@ -22,6 +23,10 @@ class Interval(NamedTuple):
     low: float
     high: float
     n: int
+
+
+NO_INTERVAL = Interval(math.nan, math.nan, math.nan, 0)
+"""Where there is no value."""
 
 
 def mean_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> Interval:
@@ -45,6 +50,18 @@ def mean_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> 
     return Interval(mean, mean - half, mean + half, n)
 
 
+def late_mean(values: ArrayLike) -> float:
+    """Mean of the finite values in the second half of a history: the first belongs to the way there. NaN without one.
+
+    >>> late_mean([9.0, 9.0, 1.0, 3.0])
+    2.0
+    """
+    array = np.asarray(values, np.float64)
+    late = array[len(array) // 2 :]
+    late = late[np.isfinite(late)]
+    return float(np.mean(late)) if len(late) else math.nan
+
+
 def paired_difference(
     values: Mapping[int, float], baseline: Mapping[int, float], level: float = 0.95
 ) -> Interval | None:
@@ -60,34 +77,73 @@ def paired_difference(
     Raises:
         ValueError: a value that is not finite, or a level out of range.
     """
-    seeds = sorted(set(values) & set(baseline))
-    if not seeds:
-        return None
-    return mean_interval([values[seed] - baseline[seed] for seed in seeds], level)
+    pairs = paired(values, baseline)
+    return mean_interval([value - base for value, base in pairs], level) if pairs else None
 
 
-def relative_difference(
-    values: Mapping[int, float], baseline: Mapping[int, float], level: float = 0.95
+def relative_gain(
+    values: Mapping[int, float], baseline: Mapping[int, float], level: float = 0.95, *, of_logs: bool = False
 ) -> Interval | None:
-    """Mean of (values - baseline) / baseline over the seeds of both, with its t interval; None without such a seed.
+    """Mean share of the baseline that is gone, 1 - value / baseline, over the seeds of both; None without such a seed.
 
     Args:
         values: seed -> value, finite.
         baseline: seed -> value, finite and positive.
         level: of confidence, in (0, 1).
+        of_logs: the mean of log(value / baseline) turned back, 1 - exp(mean), under which halving and doubling cancel;
+            values must then be positive.
 
     Raises:
         ValueError: a value that is not finite, a baseline that is not positive, or a level out of range.
 
-    >>> relative_difference({0: 0.5, 1: 0.25}, {0: 1.0, 1: 1.0}).mean
-    -0.625
+    >>> relative_gain({0: 0.5, 1: 0.25}, {0: 1.0, 1: 1.0}).mean
+    0.625
     """
-    seeds = sorted(set(values) & set(baseline))
-    if not seeds:
+    pairs = paired(values, baseline)
+    if not pairs:
         return None
-    if (worst := min(baseline[seed] for seed in seeds)) <= 0:
-        raise ValueError(f"a relative difference needs a positive baseline, got {worst}")
-    return mean_interval([values[seed] / baseline[seed] - 1 for seed in seeds], level)
+    if (worst := min(base for _, base in pairs)) <= 0:
+        raise ValueError(f"a relative gain needs a positive baseline, got {worst}")
+    if not of_logs:
+        return mean_interval([1 - value / base for value, base in pairs], level)
+    ratio = mean_interval(np.log([value / base for value, base in pairs]), level)
+    mean, low, high = (1 - math.exp(end) for end in (ratio.mean, ratio.high, ratio.low))
+    return Interval(mean, low, high, ratio.n)
+
+
+def paired(values: Mapping[int, float], baseline: Mapping[int, float]) -> list[tuple[float, float]]:
+    """Value and baseline of every seed of both, in the order of seeds."""
+    return [(values[seed], baseline[seed]) for seed in sorted(set(values) & set(baseline))]
+
+
+def difference_of_means(
+    value: float, stderr: float, baseline: float, baseline_stderr: float, n: int, level: float = 0.95
+) -> Interval:
+    """Difference of two means of ``n`` values each with Welch's t interval, as if the two were independent.
+
+    Args:
+        value: a mean.
+        stderr: its standard error, NaN for n = 1.
+        baseline: the other mean.
+        baseline_stderr: its standard error.
+        n: values behind each mean.
+        level: of confidence, in (0, 1).
+
+    Raises:
+        ValueError: a mean that is not finite, or a level out of range.
+
+    >>> difference_of_means(1.0, 0.0, 3.0, 0.0, 4)
+    Interval(mean=-2.0, low=-2.0, high=-2.0, n=4)
+    """
+    _finite([value, baseline], level)
+    mean, variances = value - baseline, np.square([stderr, baseline_stderr])
+    if n < 2 or not np.all(np.isfinite(variances)):
+        return Interval(mean, math.nan, math.nan, n)
+    if not (total := float(variances.sum())):
+        return Interval(mean, mean, mean, n)
+    freedom = total**2 / float((variances**2).sum()) * (n - 1)
+    half = float(stats.t.ppf((1 + level) / 2, freedom)) * math.sqrt(total)
+    return Interval(mean, mean - half, mean + half, n)
 
 
 def _finite(values: Sequence[float] | np.ndarray, level: float) -> np.ndarray:

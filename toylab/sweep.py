@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from toylab import runs
-from toylab.atomic import atomic_write_json
 from toylab.config import FIELDS, RunConfig
-from toylab.safe_npz import read_bytes
+from toylab.scores import HEADLINE, read_score, write_scores
 
 SCORES = runs.SCORES
 """File of a run folder: metric -> score of a final evaluation (`Score.to_json`)."""
-MAX_SCORES_BYTES = 2**16
 MAX_CELLS = 100_000
 LANES_PER_DEVICE = 8
 
@@ -34,7 +32,7 @@ class Cell(NamedTuple):
 class Scoring(NamedTuple):
     """The final evaluation of each cell: the arguments of `toylab.evaluate`."""
 
-    names: tuple[str, ...] = ("sliced_w1",)
+    names: tuple[str, ...] = (HEADLINE,)
     n: int | None = None
     num_keys: int = 2
 
@@ -118,22 +116,23 @@ def is_finished(folder: Path, scoring: Scoring | None = None) -> bool:
     if not runs.is_run(folder):
         return False
     status = runs.read_run(folder).header.status
-    return status == "diverged" or (status == "done" and _is_scored(folder / SCORES, scoring or Scoring()))
+    return status == "diverged" or (status == "done" and _is_scored(folder, scoring or Scoring()))
 
 
-def _is_scored(path: Path, scoring: Scoring) -> bool:
-    """Whether the file holds these metrics with this n and so many keys; a damaged one is written again."""
+def _is_scored(folder: Path, scoring: Scoring) -> bool:
+    """Whether the folder holds these metrics with this n and so many keys; a damaged file is written again."""
     from toylab.evaluation import default_n
 
     try:
-        scores = json.loads(read_bytes(path, MAX_SCORES_BYTES))
-        return all(
-            scores[name]["n"] == (default_n(name) if scoring.n is None else scoring.n)
-            and scores[name]["num_keys"] == scoring.num_keys
-            for name in scoring.names
-        )
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        scores = {name: read_score(folder, name) for name in scoring.names}
+    except ValueError:
         return False
+    return all(
+        score is not None
+        and score.n == (default_n(name) if scoring.n is None else scoring.n)
+        and score.num_keys == scoring.num_keys
+        for name, score in scores.items()
+    )
 
 
 def run_sweep(
@@ -187,8 +186,7 @@ def score(run, scoring: Scoring) -> None:
     """Evaluate a saved run and write the scores into its folder; null where samples are not finite."""
     from toylab.evaluation import evaluate
 
-    scores = evaluate(run, scoring.names, n=scoring.n, num_keys=scoring.num_keys)
-    atomic_write_json(run.path / SCORES, {name: value.to_json() for name, value in scores.items()})
+    write_scores(run.path, evaluate(run, scoring.names, n=scoring.n, num_keys=scoring.num_keys))
 
 
 def _plan_chunks(groups: Sequence[Sequence[int]], lanes: int | None) -> list[Sequence[int]]:

@@ -27,24 +27,29 @@ def gain(
     labels: tuple[str, str] = ("beta=1", "beta=0"),
     claimed: float | None = None,
     read: Read | None = None,
+    rises: bool = False,
 ) -> Effect:
-    """Share of the baseline's sliced W1 that is gone: 1 - treated / baseline, per seed."""
-    return _compare(store, treated, baseline, seeds, name, labels, claimed, read, reduces=True)
-
-
-def harm(
-    store: Store,
-    treated: RunConfig,
-    baseline: RunConfig,
-    seeds: Sequence[int],
-    *,
-    name: str,
-    labels: tuple[str, str] = ("beta=1", "beta=0"),
-    claimed: float | None = None,
-    read: Read | None = None,
-) -> Effect:
-    """What is added to the baseline's sliced W1, as a share of it: treated / baseline - 1, per seed."""
-    return _compare(store, treated, baseline, seeds, name, labels, claimed, read, reduces=False)
+    """Share of the baseline's sliced W1 that is gone, 1 - treated / baseline per seed, or added if said to rise."""
+    read = read or store.score
+    pairs = {seed: (read(treated.replace(seed=seed)), read(baseline.replace(seed=seed))) for seed in seeds}
+    whole = {seed: pair for seed, pair in pairs.items() if all(math.isfinite(score.value) for score in pair)}
+    sign = 1 if rises else -1
+    base = _mean([pair[1] for pair in whole.values()])
+    arms = {
+        labels[1]: {seed: pair[1].value for seed, pair in pairs.items()},
+        labels[0]: {seed: pair[0].value for seed, pair in pairs.items()},
+    }
+    return Effect(
+        name=name,
+        values={seed: sign * (a.value / b.value - 1) for seed, (a, b) in whole.items()},
+        claimed=claimed,
+        arms=_finite(arms),
+        baseline=None if math.isnan(base.value) else base.value,
+        floor=None if math.isnan(base.floor) else base.floor,
+        n=base.n,
+        reduces=not rises,
+        lost=len(pairs) - len(whole),
+    )
 
 
 def flat(
@@ -108,29 +113,6 @@ def best_beta(
         best[seed] = float(betas[int(values.argmin())])
         scored.append(found[0])
     return best, _finite(arms), _mean(scored), lost
-
-
-def _compare(store, treated, baseline, seeds, name, labels, claimed, read, reduces) -> Effect:
-    read = read or store.score
-    pairs = {seed: (read(treated.replace(seed=seed)), read(baseline.replace(seed=seed))) for seed in seeds}
-    whole = {seed: pair for seed, pair in pairs.items() if all(math.isfinite(score.value) for score in pair)}
-    sign = -1 if reduces else 1
-    base = _mean([pair[1] for pair in whole.values()])
-    arms = {
-        labels[1]: {seed: pair[1].value for seed, pair in pairs.items()},
-        labels[0]: {seed: pair[0].value for seed, pair in pairs.items()},
-    }
-    return Effect(
-        name=name,
-        values={seed: sign * (a.value / b.value - 1) for seed, (a, b) in whole.items()},
-        claimed=claimed,
-        arms=_finite(arms),
-        baseline=None if math.isnan(base.value) else base.value,
-        floor=None if math.isnan(base.floor) else base.floor,
-        n=base.n,
-        reduces=reduces,
-        lost=len(pairs) - len(whole),
-    )
 
 
 def _mean(scores: Sequence[Scored]) -> Scored:

@@ -1,12 +1,10 @@
 """Finished runs of a ledger, by their settings: scores, histories, nets."""
 
-import json
 import math
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from toylab import runs
@@ -14,8 +12,9 @@ from toylab.config import RunConfig
 from toylab.diagnostics.optimum import OptimalCoefficient, optimal_coefficient
 from toylab.evaluation import evaluate
 from toylab.metrics.floor import Score
-from toylab.safe_npz import read_bytes
-from toylab.sweep import MAX_SCORES_BYTES, SCORES, Cell, cell_name
+from toylab.scores import read_score
+from toylab.statistics import late_mean
+from toylab.sweep import Cell, cell_name
 from toylab.training import Run, load
 
 
@@ -51,9 +50,10 @@ class Store:
         folder = self.folder / cell_name(config)
         if runs.read_run(folder).header.status == "diverged":
             return Scored(math.nan, math.nan, 0)
-        found = json.loads(read_bytes(folder / SCORES, MAX_SCORES_BYTES))["sliced_w1"]
-        value = math.nan if found["value"] is None else float(found["value"])
-        return Scored(value, float(found["floor"]), int(found["n"]))
+        found = read_score(folder)
+        if found is None:
+            raise ValueError(f"{folder}: the run has no score yet")
+        return Scored(found.value, found.floor, found.n)
 
     def diverged(self, config: RunConfig) -> bool:
         """Whether a run diverged, or its samples ran to infinity."""
@@ -67,10 +67,7 @@ class Store:
         """Gradient variance, mean over the second half of training (the published average); NaN if it diverged."""
         if self.diverged(config):
             return math.nan
-        values = self.history(config)["grad_variance"].to_numpy()
-        late = values[len(values) // 2 :]
-        late = late[np.isfinite(late)]
-        return float(late.mean()) if len(late) else math.nan
+        return late_mean(self.history(config)["grad_variance"])
 
     def run(self, config: RunConfig) -> Run:
         """The run itself."""

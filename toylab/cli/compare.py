@@ -195,15 +195,6 @@ def _names(text: str) -> list[str]:
 
 def _with_lists(argv: Sequence[str]) -> list[str]:
     """--dataset a,b and --seed 0:5, the flags of a single run, read as the lists --datasets and --seeds."""
-    renamed = {"--dataset": "--datasets", "--seed": "--seeds"}
-    return [
-        next(
-            (
-                word.replace(old, new, 1)
-                for old, new in renamed.items()
-                if word in (old,) or word.startswith(f"{old}=")
-            ),
-            word,
-        )
-        for word in argv
-    ]
+    lists = {"--dataset": "--datasets", "--seed": "--seeds"}
+    words = (word.partition("=") for word in argv)
+    return [lists.get(flag, flag) + equals + value for flag, equals, value in words]

@@ -1,6 +1,7 @@
 """Schedules that move beta to an end value over the first part of training."""
 
 from abc import abstractmethod
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -39,6 +40,8 @@ class AbstractAnneal(AbstractCoefficient):
 class Linear(AbstractAnneal):
     """Beta moves to its end value in a straight line."""
 
+    formula: ClassVar[str] = r"\beta = \beta_0 + (\beta_1 - \beta_0)\, s,\quad s = \min(k / (\tau\, K), 1)"
+
     def shape(self, s: Scalar) -> Scalar:
         """s."""
         return s
@@ -48,6 +51,10 @@ class Linear(AbstractAnneal):
 class Cosine(AbstractAnneal):
     """Beta moves to its end value along half a cosine."""
 
+    formula: ClassVar[str] = (
+        r"\beta = \beta_0 + (\beta_1 - \beta_0)\, \tfrac12 (1 - \cos \pi s),\quad s = \min(k / (\tau\, K), 1)"
+    )
+
     def shape(self, s: Scalar) -> Scalar:
         """(1 - cos(pi s)) / 2."""
         return 0.5 * (1 - jnp.cos(jnp.pi * s))
@@ -56,6 +63,8 @@ class Cosine(AbstractAnneal):
 @coefficients.register("step", citation="lu2026variance")
 class Step(AbstractAnneal):
     """Beta jumps to its end value at the share ``until`` of training."""
+
+    formula: ClassVar[str] = r"\beta = \beta_0 \;\text{ while } k < \tau\, K,\;\text{ then } \beta_1"
 
     def shape(self, s: Scalar) -> Scalar:
         """0 before s = 1, then 1."""

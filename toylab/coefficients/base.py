@@ -44,6 +44,8 @@ class Observations(NamedTuple):
 class AbstractCoefficient(eqx.Module):
     """A rule for beta, the weight of the proxy in the tangent (1 - beta) v_cond + beta v_hat."""
 
+    formula: ClassVar[str] = ""
+    """beta in LaTeX."""
     observed_share: ClassVar[float] = 0.0
     """Share of the rows with r < t that the rule wants to observe at every step."""
     local: ClassVar[bool] = False

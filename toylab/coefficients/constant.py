@@ -1,5 +1,7 @@
 """One beta for all of training."""
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax.numpy as jnp
 
@@ -10,6 +12,8 @@ from toylab.types import Scalar
 @coefficients.register("constant", citation="lu2026variance")
 class Constant(AbstractCoefficient):
     """The same beta at every step and every pair of times."""
+
+    formula: ClassVar[str] = r"\beta(k) = \beta_0"
 
     beta: float = eqx.field(default=0.5, converter=float)
 

@@ -23,9 +23,13 @@ class PerSample(AbstractCoefficient):
         low: smallest beta.
         high: largest beta.
 
-    Source: the minimiser of theory.md's f(beta) at one point. Confidence: own construction.
+    Source: the minimiser of the exact f(beta) (DESIGN, section 9) at one point. Confidence: own construction.
     """
 
+    formula: ClassVar[str] = (
+        r"\beta(x) = -\frac{\mathrm{Tr}\, (I-A)\, \Sigma A^\top}{\mathrm{Tr}\, A \Sigma A^\top},\quad "
+        r"A = (t-r)\, \partial_x u"
+    )
     local: ClassVar[bool] = True
 
     beta: float = eqx.field(default=1.0, converter=float)
@@ -61,6 +65,9 @@ class MatrixCoefficient(AbstractCoefficient):
     Source: the matrix coefficient of Lu and Wang 2026 (lu2026variance), regularised. Confidence: own construction.
     """
 
+    formula: ClassVar[str] = (
+        r"B(x) = (A^\top A + k I)^{-1} (k \beta I - A^\top (I - A)),\quad A = (t-r)\, \partial_x u"
+    )
     local: ClassVar[bool] = True
 
     beta: float = eqx.field(default=1.0, converter=float)

@@ -27,10 +27,14 @@ class Population(AbstractCoefficient):
         low: smallest beta.
         high: largest beta.
 
-    Source: the minimiser of theory.md's f(beta); the scalar optimum of Lu and Wang 2026 replaces its expectations by
-    assumptions. Confidence: own construction.
+    Source: the minimiser of the exact f(beta) (DESIGN, section 9); the scalar optimum of Lu and Wang 2026 replaces its
+    expectations by assumptions. Confidence: own construction.
     """
 
+    formula: ClassVar[str] = (
+        r"\beta = -\frac{\mathrm{E}[R(0) \cdot A w]}{\mathrm{E}\, |A w|^2},\quad "
+        r"A = (t-r)\, \partial_x u,\; w = \hat v - v_{\rm cond}"
+    )
     observed_share: ClassVar[float] = 0.25
 
     beta: float = eqx.field(default=1.0, converter=float)
@@ -87,8 +91,13 @@ class Binned(Population):
         gaps: cells along the gap t - r.
         times: cells along t.
 
-    Source: own construction; the optimum of theory.md conditional on the times.
+    Source: own construction; the optimum of DESIGN, section 9, conditional on the times.
     """
+
+    formula: ClassVar[str] = (
+        r"\beta(r, t) = -\frac{\mathrm{E}[R(0) \cdot A w \mid \text{cell of } (t-r,\, t)]}"
+        r"{\mathrm{E}[\,|A w|^2 \mid \text{cell}]}"
+    )
 
     gaps: int = eqx.field(default=4, static=True)
     times: int = eqx.field(default=4, static=True)

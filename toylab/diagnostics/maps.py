@@ -1,7 +1,7 @@
 """Where in the plane the flow map expands, and where a coefficient helps."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import jax
@@ -45,6 +45,8 @@ class Maps:
         bias: |b| of the proxy; 0 for a dataset, whose proxy is the exact velocity.
         best_beta: -Tr((I - A) Sigma A^T) / (Tr(A Sigma A^T) + |A b|^2), where beta matters at all.
         density: p_t, estimated with the exact noise kernel around 4096 data points.
+        jacobian: A = (t - r) d_x u.
+        covariance: Sigma.
         title: of what.
     """
 
@@ -57,7 +59,17 @@ class Maps:
     bias: Field
     best_beta: Field
     density: Field
+    jacobian: Float[np.ndarray, "times rows columns 2 2"]
+    covariance: Float[np.ndarray, "times rows columns 2 2"]
     title: str
+
+    def with_beta(self, beta: float) -> "Maps":
+        """The same with the noise of another coefficient: nothing else depends on it, and nothing is solved again.
+
+        Raises:
+            ValueError: ``beta`` is not finite.
+        """
+        return replace(self, beta=_finite(beta), noise=_noise(self.jacobian, self.covariance, beta))
 
     @property
     def mask(self) -> np.ndarray:
@@ -114,8 +126,7 @@ def maps(
         raise ValueError(f"times must satisfy 0 <= r < t and 0.02 <= t <= 1, got r = {r} and t = {times}")
     if not 2 <= resolution <= 512:
         raise ValueError(f"resolution must lie in [2, 512], got {resolution}")
-    if not np.isfinite(beta):
-        raise ValueError(f"beta must be finite, got {beta}")
+    beta = _finite(beta)
     if extent is not None and not 0 < extent < 1e6:
         raise ValueError(f"extent must be positive, got {extent}")
     dataset = source.dataset if isinstance(source, Run) else source
@@ -134,14 +145,28 @@ def maps(
             a, sigma, b = _of_run(source, points, r, each)
         else:
             a, sigma, b = _of_dataset(dataset, points, r, each)
-        layers.append((*_fields(a, sigma, b, beta), _density(points, data, each)))
+        layers.append((*_fields(a, sigma, b, beta), _density(points, data, each), a, sigma))
     shape = (len(times), resolution, resolution)
-    fields = [np.stack(field).reshape(shape) for field in zip(*layers, strict=True)]
+    stacked = [np.stack(field) for field in zip(*layers, strict=True)]
+    fields = [field.reshape(shape + field.shape[2:]) for field in stacked]
     title = repr(source) if isinstance(source, Run) else f"exact solution of {type(dataset).__name__}"
     if isinstance(source, str):
         title = f"exact solution of {source}"
-    expansion, noise, bias, best_beta, density = fields
-    return Maps(axis, times, float(r), float(beta), expansion, noise, bias, best_beta, density, title)
+    expansion, noise, bias, best_beta, density, jacobian, covariance = fields
+    return Maps(
+        axis,
+        times,
+        float(r),
+        beta,
+        expansion,
+        noise,
+        bias,
+        best_beta,
+        density,
+        jacobian=jacobian,
+        covariance=covariance,
+        title=title,
+    )
 
 
 def _of_dataset(dataset: AbstractDataset, points, r: float, t: float):
@@ -174,13 +199,23 @@ def _net_terms(experiment: Experiment, state: TrainState, points: Array, r: Arra
 
 def _fields(a, sigma, b, beta: float) -> tuple[np.ndarray, ...]:
     """|rho|, noise, |b| and best beta of each point."""
-    rho = np.eye(2) - a
-    factor = rho + beta * a
-    noise = np.einsum("nij,njk,nik->n", factor, sigma, factor)
+    rho, noise = np.eye(2) - a, _noise(a, sigma, beta)
     cross = np.einsum("nij,njk,nik->n", rho, sigma, a)
     square = np.einsum("nij,njk,nik->n", a, sigma, a) + np.sum(np.einsum("nij,nj->ni", a, b) ** 2, axis=1)
     best = np.where(square > 0, -cross / np.where(square > 0, square, 1), np.nan)
     return np.linalg.norm(rho, ord=2, axis=(1, 2)), noise, np.linalg.norm(b, axis=1), best
+
+
+def _noise(a, sigma, beta: float) -> np.ndarray:
+    """Tr(N Sigma N^T) with N = (I - A) + beta A."""
+    factor = np.eye(2) - a + beta * a
+    return np.einsum("...ij,...jk,...ik->...", factor, sigma, factor)
+
+
+def _finite(beta: float) -> float:
+    if not np.isfinite(beta):
+        raise ValueError(f"beta must be finite, got {beta}")
+    return float(beta)
 
 
 def _density(points, data, t: float) -> np.ndarray:

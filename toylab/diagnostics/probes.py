@@ -90,12 +90,10 @@ def _probe_rows(judge: AbstractProxy):
             x_t, r, t = example.x_t, example.r, example.t
             v_hat = method.tangent(x_t, t, example.x0, example.eps, context)
             v_ref = judge(x_t, t, example.x0, example.eps, context)
-            cross, square = method.observe(example, context)
-            u, du_dt = jax.jvp(net, (x_t, r, t), (example.v_cond, jnp.zeros_like(r), jnp.ones_like(t)))
-            residual = u - method.target(x_t, t, example.x0, example.eps, context) + (t - r) * du_dt
+            residual, slope = method.observe(example, context)
             jz = (t - r) * jax.jvp(lambda x: net(x, r, t), (x_t,), (z,))[1] - z
             return {
-                "terms": jnp.stack([residual @ residual, 2 * cross, square]),
+                "terms": jnp.stack([residual @ residual, 2 * (residual @ slope), slope @ slope]),
                 "noise": jnp.sum((example.v_cond - v_ref) ** 2) / dim,
                 "jacobi": jz @ jz / dim,
                 "kappa": z @ jz / dim,

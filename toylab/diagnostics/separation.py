@@ -12,7 +12,7 @@ from toylab.config import RunConfig
 from toylab.data import datasets
 from toylab.diagnostics.two_modes import log_max_expansion, log_separatrix_expansion, log_variance_ratio
 from toylab.metrics.sliced import SlicedReference
-from toylab.statistics import mean_interval
+from toylab.statistics import NO_INTERVAL, paired, relative_gain
 from toylab.training import Run, train_many
 
 if TYPE_CHECKING:
@@ -142,26 +142,20 @@ def _scores(runs: Sequence[Run], n: int) -> list[dict]:
 def _gain(runs: pd.DataFrame, separation: float, std: float) -> dict:
     """1 - sw1(beta 1) / sw1(beta 0) in one cell: the t interval of paired log ratios, turned back."""
     cell = [row for row in runs.to_dict("records") if (row["separation"], row["std"]) == (separation, std)]
-    by_beta = [
+    zero, one = (
         {row["seed"]: row["sw1"] for row in cell if row["beta"] == beta and row["status"] == "done"}
         for beta in (0.0, 1.0)
-    ]
-    paired = [[scores[seed] for scores in by_beta] for seed in sorted(set(by_beta[0]) & set(by_beta[1]))]
-    counts = {
-        "floor": cell[0]["floor"],
-        "seeds": len(paired),
-        "diverged": sum(row["status"] != "done" for row in cell),
-    }
-    if not paired:
-        nothing = dict.fromkeys(("sw1_0", "sw1_1", "gain", "gain_low", "gain_high"), np.nan)
-        return {**nothing, **counts}
-    zero, one = np.array(paired).T
-    ratio = mean_interval(np.log(one / zero))
+    )
+    pairs = paired(one, zero)
+    mean_one, mean_zero = np.mean(pairs, axis=0) if pairs else (np.nan, np.nan)
+    gain = relative_gain(one, zero, of_logs=True) or NO_INTERVAL
     return {
-        "sw1_0": float(zero.mean()),
-        "sw1_1": float(one.mean()),
-        "gain": 1 - float(np.exp(ratio.mean)),
-        "gain_low": 1 - float(np.exp(ratio.high)),
-        "gain_high": 1 - float(np.exp(ratio.low)),
-        **counts,
+        "sw1_0": float(mean_zero),
+        "sw1_1": float(mean_one),
+        "gain": gain.mean,
+        "gain_low": gain.low,
+        "gain_high": gain.high,
+        "floor": cell[0]["floor"],
+        "seeds": len(pairs),
+        "diverged": sum(row["status"] != "done" for row in cell),
     }

@@ -60,12 +60,12 @@ class MeanFlow(AbstractRegression):
         u, du_dt = average_velocity_and_derivative(context.net, example.x_t, r, t, tangent)
         return u - derivative_target(self.pair_target(example, context), example.gap, du_dt)
 
-    def observe(self, example: Example, context: Context) -> tuple[Scalar, Scalar]:
-        """R(0) . A w and |A w|^2, from which rules estimate beta: R(beta) = R(0) + beta A w, w = v_hat - v_cond."""
+    def observe(self, example: Example, context: Context) -> tuple[Point, Point]:
+        """R(0) and A w, the residual as a line in beta: R(beta) = R(0) + beta A w, w = v_hat - v_cond."""
         x0, eps, r, t, _ = example
         x_t, v_cond = example.x_t, example.v_cond
         w = self.tangent(x_t, t, x0, eps, context) - v_cond
         u, du_dt = average_velocity_and_derivative(context.net, x_t, r, t, v_cond)
         residual = u - self.target(x_t, t, x0, eps, context) + (t - r) * du_dt
         slope = (t - r) * jax.jvp(lambda x: context.net(x, r, t), (x_t,), (w,))[1]
-        return residual @ slope, slope @ slope
+        return residual, slope

@@ -36,6 +36,8 @@ class AbstractProxy(eqx.Module):
     A proxy used in the tangent, in the target, or in both gives three different methods.
     """
 
+    formula: ClassVar[str] = ""
+    """v_hat in LaTeX."""
     uses_net: ClassVar[bool] = False
     """Whether it is made of the trained net: such a proxy cannot be its own target where r = t."""
     uses_pair: ClassVar[bool] = False

@@ -20,6 +20,10 @@ class BatchPosterior(AbstractProxy):
     Source: Xu, Tong, Jaakkola 2023, stable target field.
     """
 
+    formula: ClassVar[str] = (
+        r"\hat v = \frac{x_t - \sum_j w_j\, x_{0,j}}{t},\quad "
+        r"w_j \propto \exp\Big(-\frac{|x_t - (1-t)\, x_{0,j}|^2}{2 t^2}\Big)"
+    )
     uses_pair: ClassVar[bool] = True
     follows_coupling: ClassVar[bool] = False
     num_reference: int = eqx.field(default=512, static=True)

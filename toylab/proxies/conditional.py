@@ -11,6 +11,7 @@ from toylab.types import Point, Scalar
 class Conditional(AbstractProxy):
     """v_hat = eps - x0: unbiased, with the full noise Sigma(x, t). As tangent it makes every beta vanilla MeanFlow."""
 
+    formula: ClassVar[str] = r"\hat v = v_{\rm cond} = \epsilon - x_0"
     uses_pair: ClassVar[bool] = True
 
     def estimate(self, x_t: Point, t: Scalar, x0: Point, eps: Point, context: Context) -> Point:

@@ -10,6 +10,7 @@ from toylab.types import Point, Scalar
 class EMA(AbstractProxy):
     """v_hat = u_EMA(x_t, t, t): deterministic given x_t, biased by what the average has not learned yet."""
 
+    formula: ClassVar[str] = r"\hat v = u_{\rm EMA}(x_t, t, t)"
     uses_net: ClassVar[bool] = True
 
     def estimate(self, x_t: Point, t: Scalar, x0: Point, eps: Point, context: Context) -> Point:

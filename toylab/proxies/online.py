@@ -10,6 +10,7 @@ from toylab.types import Point, Scalar
 class Online(AbstractProxy):
     """v_hat = u(x_t, t, t) with the current parameters, no gradient: the head-free tangent of improved MeanFlow."""
 
+    formula: ClassVar[str] = r"\hat v = \mathrm{sg}\, u(x_t, t, t)"
     uses_net: ClassVar[bool] = True
 
     def estimate(self, x_t: Point, t: Scalar, x0: Point, eps: Point, context: Context) -> Point:

@@ -4,7 +4,6 @@ Rows with r = t (plain flow matching: no JVP, no tangent proxy) stand apart from
 flow matching. Their number is fixed, num_equal of batch_size.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -20,8 +19,6 @@ from toylab.times import limit_gap
 from toylab.training.experiment import Experiment
 from toylab.training.state import TrainState, in_second_stage, progress_of
 from toylab.types import Matrix, Points, PRNGKey, Scalar, VelocityNet
-
-StageLoss = Callable[[Experiment, VelocityNet, TrainState, "Batch"], Scalar]
 
 
 class Batch(NamedTuple):
@@ -105,56 +102,59 @@ def beta_of(experiment: Experiment, state: TrainState, example: Example, context
     return jax.lax.stop_gradient(experiment.coefficient(situation))
 
 
-def batch_loss(experiment: Experiment, net: VelocityNet, state: TrainState, batch: Batch) -> Scalar:
-    """Mean loss of ``net`` over the rows of a batch, at the state's moving average, memory and progress."""
+def batch_loss(
+    experiment: Experiment, net: VelocityNet, state: TrainState, batch: Batch, first_stage: bool = False
+) -> Scalar:
+    """Mean loss of ``net`` over the rows of a batch, at the state's moving average, memory and progress.
+
+    Args:
+        experiment: settings.
+        net: the trained net.
+        state: everything else that the loss looks at.
+        batch: rows.
+        first_stage: the loss of the first stage of a two-stage method.
+    """
     context, method = context_of(experiment, net, state, batch), experiment.method
-
-    def pair_loss(example: Example) -> Scalar:
-        return method.pair_loss(example, context, beta_of(experiment, state, example, context))
-
-    def equal_loss(example: Example) -> Scalar:
-        return method.equal_loss(example, context)
-
+    loss, couple = method.pair_loss, _as_it_comes
     if isinstance(method, AbstractTwoStageMethod):
-        pair_loss, equal_loss = (
-            _with_pairs(method, context, pair_loss),
-            _with_pairs(method, context, equal_loss),
-        )
-    return _mean_loss(experiment, batch, pair_loss, equal_loss)
-
-
-def teacher_batch_loss(experiment: Experiment, net: VelocityNet, state: TrainState, batch: Batch) -> Scalar:
-    """The same for the first stage of a two-stage method."""
-    context, method = context_of(experiment, net, state, batch), experiment.method
-    assert isinstance(method, AbstractTwoStageMethod)
+        if first_stage:
+            loss = method.teacher_loss
+        else:
+            couple = method.coupled
 
     def pair_loss(example: Example) -> Scalar:
-        return method.teacher_loss(example, context, beta_of(experiment, state, example, context))
+        example = couple(example, context)
+        return loss(example, context, beta_of(experiment, state, example, context))
 
     def equal_loss(example: Example) -> Scalar:
-        return method.equal_loss(example, context)
+        return method.equal_loss(couple(example, context), context)
 
-    return _mean_loss(experiment, batch, pair_loss, equal_loss)
+    total = jnp.zeros((), batch.pairs.x0.dtype)
+    if experiment.num_equal < experiment.batch_size:
+        total += jnp.sum(jax.vmap(pair_loss)(batch.pairs))
+    if experiment.num_equal > 0:
+        total += jnp.sum(jax.vmap(equal_loss)(batch.equal))
+    return total / experiment.batch_size
 
 
 def loss_and_gradient(experiment: Experiment, state: TrainState, batch: Batch) -> tuple[Scalar, Params]:
     """The loss of a batch and its gradient in the state's parameters: what the optimiser sees."""
-    main = partial(value_and_gradient, batch_loss, experiment, state, batch)
+    main = partial(value_and_gradient, experiment, state, batch)
     method = experiment.method
     if not isinstance(method, AbstractTwoStageMethod):
         return main()
-    first = partial(value_and_gradient, teacher_batch_loss, experiment, state, batch)
+    first = partial(main, first_stage=True)
     return jax.lax.cond(in_second_stage(method, experiment.steps, state.step), main, first)
 
 
 def value_and_gradient(
-    stage_loss: StageLoss, experiment: Experiment, state: TrainState, batch: Batch
+    experiment: Experiment, state: TrainState, batch: Batch, first_stage: bool = False
 ) -> tuple[Scalar, Params]:
     """One stage's loss of a batch and its gradient; the parts of the net are differentiated, then joined."""
     net = flat_net(experiment.net)
 
     def loss(parts: Parts) -> Scalar:
-        return stage_loss(experiment, net.assemble(parts), state, batch)
+        return batch_loss(experiment, net.assemble(parts), state, batch, first_stage)
 
     value, gradients = jax.value_and_grad(loss)(net.split(state.params))
     return value, net.join(gradients)
@@ -167,8 +167,12 @@ def observe(experiment: Experiment, state: TrainState, batch: Batch) -> Observat
     count = max(1, round(coefficient.observed_share * (experiment.batch_size - experiment.num_equal)))
     rows = jax.tree.map(lambda leaf: leaf[:count], batch.pairs)
     context = context_of(experiment, flat_net(experiment.net).bind(state.params), state, batch)
-    cross, square = jax.vmap(lambda example: method.observe(example, context))(rows)
-    return Observations(rows.r, rows.t, jnp.asarray(cross), jnp.asarray(square))
+
+    def products(example: Example) -> tuple[Scalar, Scalar]:
+        residual, slope = method.observe(example, context)
+        return residual @ slope, slope @ slope
+
+    return Observations(rows.r, rows.t, *jax.vmap(products)(rows))
 
 
 def replica_gradients(experiment: Experiment, state: TrainState, keys: PRNGKey) -> Gradients:
@@ -185,14 +189,5 @@ def _batch_keys(key: PRNGKey) -> BatchKeys:
     return BatchKeys(*jax.random.split(key, len(BatchKeys._fields)))
 
 
-def _mean_loss(experiment: Experiment, batch: Batch, pair_loss, equal_loss) -> Scalar:
-    total = jnp.zeros((), batch.pairs.x0.dtype)
-    if experiment.num_equal < experiment.batch_size:
-        total += jnp.sum(jax.vmap(pair_loss)(batch.pairs))
-    if experiment.num_equal > 0:
-        total += jnp.sum(jax.vmap(equal_loss)(batch.equal))
-    return total / experiment.batch_size
-
-
-def _with_pairs(method: AbstractTwoStageMethod, context: Context, loss):
-    return lambda example: loss(method.coupled(example, context))
+def _as_it_comes(example: Example, context: Context) -> Example:
+    return example

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
@@ -18,8 +19,12 @@ from toylab.nets import flat_net
 from toylab.parallel import single_precision
 from toylab.training.ensemble import draw_samples
 from toylab.training.experiment import Experiment, build_experiment
+from toylab.training.notebook import facts_of, notebook_html
 from toylab.training.state import TrainState, init_state
 from toylab.types import PRNGKey, VelocityNet
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SAVED_SAMPLES = 4096
 """Samples, and as many data points, that a run folder holds."""
@@ -114,6 +119,26 @@ class Run:
             keys = jax.random.split(key, -(-n // MAX_CHUNK))
             chunks = [_draw(self._experiment, params, chunk_key, MAX_CHUNK, nfe) for chunk_key in keys]
             return np.concatenate(chunks)[:n]
+
+    def plot(self, seed: int = 0) -> "Figure":
+        """Samples (the method's ``eval_nfe`` evaluations each) over data, and the history: a matplotlib `Figure`.
+
+        Not pyplot's: show it as a notebook's last line, or `savefig` it.
+
+        Raises:
+            ValueError: a bad ``seed``, or data of fewer than two coordinates.
+        """
+        from toylab.plots import run_figure  # matplotlib is for those who draw
+
+        samples = self.sample(SAVED_SAMPLES, self.experiment.method.eval_nfe, seed)
+        return run_figure(samples, self.dataset.sample(SAVED_SAMPLES, seed=1), self.history)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows of a run."""
+        from toylab.plots import png_bytes
+
+        figure = png_bytes(self.plot(), dpi=80) if self.dataset.dim > 1 else None
+        return notebook_html(facts_of(self), figure)
 
     def save(self, path: str | Path) -> Path:
         """Write the run folder at ``path``, atomically, replacing an older run there.

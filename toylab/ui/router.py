@@ -2,11 +2,13 @@
 
 import importlib
 import pkgutil
-from types import ModuleType
+from collections.abc import Mapping
+from types import MappingProxyType, ModuleType
 
 import streamlit as st
+from streamlit.navigation.page import StreamlitPage
 
-from toylab.ui import pages
+from toylab.ui import pages, shelf
 from toylab.ui.guard import guarded
 
 
@@ -19,6 +21,26 @@ def modules() -> list[ModuleType]:
     return sorted((module for module in found if hasattr(module, "TITLE")), key=lambda module: module.ORDER)
 
 
+def name_of(module: ModuleType) -> str:
+    """What the address calls a page."""
+    return module.__name__.rsplit(".", 1)[1]
+
+
+def entries() -> dict[str, StreamlitPage]:
+    """The pages by name, as the navigation knows them; the first one is the default."""
+    return {
+        name_of(module): st.Page(
+            guarded(module.render), title=module.TITLE, url_path=name_of(module), default=index == 0
+        )
+        for index, module in enumerate(modules())
+    }
+
+
+def go(name: str, query: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Show another page, with these parameters in its address."""
+    st.switch_page(entries()[name], query_params=dict(query))
+
+
 def styles() -> list[str]:
     """The style sheets that pages bring along as ``STYLE``."""
     return [module.STYLE for module in modules() if hasattr(module, "STYLE")]
@@ -26,14 +48,6 @@ def styles() -> list[str]:
 
 def run() -> None:
     """Show the navigation (once there is something to navigate) and the current page."""
-    found = modules()
-    entries = [
-        st.Page(
-            guarded(module.render),
-            title=module.TITLE,
-            url_path=module.__name__.rsplit(".", 1)[1],
-            default=index == 0,
-        )
-        for index, module in enumerate(found)
-    ]
-    st.navigation(entries, position="top" if len(entries) > 1 else "hidden").run()
+    shelf.gather()
+    pages = list(entries().values())
+    st.navigation(pages, position="top" if len(pages) > 1 else "hidden").run()

@@ -101,7 +101,7 @@ def grid(cells: pd.DataFrame, metric: str, palette: Palette, key: str, *, select
         ],
         "config": {"view": {"stroke": None}},
     }
-    done = int(np.sum((cells["state"] == "done").to_numpy()))
+    done = list(cells["state"]).count("done")
     alt = f"{METRICS[metric]} of {done} finished of {len(cells)} cells, by beta and seed"
     if not selectable:
         st.vega_lite_chart(shown, spec, width="stretch", key=key, alt=alt)
@@ -121,7 +121,7 @@ def grid(cells: pd.DataFrame, metric: str, palette: Palette, key: str, *, select
 
 def over_beta(cells: pd.DataFrame, metric: str, palette: Palette, key: str) -> None:
     """Finished cells over beta, their means with 95% intervals, and the floor of the distance."""
-    done = cells[cells["state"] == "done"]
+    done = cells.loc[cells["state"] == "done"]
     means = summary(cells, metric)
     points = done.assign(kind="seed", value=done[metric])[["beta", "seed", "value", "kind"]]
     rows = [points, means.rename(columns={"mean": "value"}).assign(kind="mean")]

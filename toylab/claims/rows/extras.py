@@ -2,7 +2,7 @@
 
 from toylab.claims.base import AbstractClaim, Effect, claims
 from toylab.claims.budgets import Budget
-from toylab.claims.comparisons import gain, harm, seeded
+from toylab.claims.comparisons import gain, seeded
 
 
 class OfArms(AbstractClaim):
@@ -123,7 +123,7 @@ class Annealing(OfArms):
         """What a schedule adds to sliced W1."""
         vanilla, *schedules = self.arms(budget).values()
         return [
-            harm(store, arm, vanilla, budget.seeds, name=f"{arm.coefficient} from 1 to 0, against beta=0",
-                 labels=(arm.coefficient, "beta=0"))
+            gain(store, arm, vanilla, budget.seeds, name=f"{arm.coefficient} from 1 to 0, against beta=0",
+                 labels=(arm.coefficient, "beta=0"), rises=True)
             for arm in schedules
         ]  # fmt: skip

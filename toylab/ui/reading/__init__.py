@@ -1,0 +1,1 @@
+"""What the pages Methods, Claims and Learn are made of: records, not widgets."""
