@@ -43,6 +43,7 @@ FOOTNOTE = (
 
 def render() -> None:
     """Draw the page."""
+    lists.heading(TITLE, "What the paper says, what was measured, and a verdict by a stated rule")
     found = ledgers.sources()
     if not found:
         st.info(f"There is no ledger of claims here. {HOW}")

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from toylab.ui import session, words
-from toylab.ui.reading import glossary, loading, separation
+from toylab.ui.reading import glossary, lists, loading, separation
 from toylab.ui.reading.bibtex import references
 from toylab.ui.reading.cards import CARDS, NUM_SEEDS, SCORE_N, Card, Evidence, evidence
 from toylab.ui.reading.library import as_markdown
@@ -13,7 +13,7 @@ TITLE = "Learn"
 ORDER = 70
 
 STYLE = """
-[class*="st-key-card_"] h3 { font-size: 1.02rem; padding: 0; }
+[class*="st-key-card_"] h2 { font-size: 1.02rem; padding: 0; }
 [class*="st-key-card_"] p { font-size: 0.92rem; }
 [class*="st-key-card_"] [data-testid="stCaptionContainer"] { opacity: 1; color: var(--faint); }
 [class*="st-key-card_"] [data-testid="stCaptionContainer"] p { font-size: 0.82rem; font-variant-numeric: tabular-nums; }
@@ -28,6 +28,7 @@ COLUMNS = 4
 
 def render() -> None:
     """Draw the page."""
+    lists.heading(TITLE, "When β matters, when it does not, and how to see it")
     parts = {
         "Cards": _cards,
         "Five minutes": _five_minutes,
@@ -55,7 +56,7 @@ def _cards() -> None:
 
 
 def _card(card: Card, found: Evidence) -> None:
-    st.subheader(card.title, anchor=False)
+    st.header(card.title, anchor=False)
     st.markdown(_unbroken(f"{card.do} **Look at** {card.look} {card.because}"))
     st.caption(measured_line(found))
     if st.button("Load this", key=f"load_{card.name}"):

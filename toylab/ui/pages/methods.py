@@ -55,6 +55,9 @@ LEAD = {
 
 def render() -> None:
     """Draw the page."""
+    lists.heading(
+        TITLE, "What each published fix changes of MeanFlow, what it costs, and what it scored here"
+    )
     for kind, tab in zip(LEAD, st.tabs(["Methods", "Proxies", "Coefficient rules"]), strict=True):
         with tab:
             _family(kind)

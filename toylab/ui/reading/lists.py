@@ -1,4 +1,6 @@
-"""A radio group in the look of a list: one entry per row, chosen by click or arrow keys."""
+"""The look of pages of texts: a heading, and a radio group as a list, chosen by click or arrow keys."""
+
+import streamlit as st
 
 STYLE = """
 [class*="st-key-list_"], [class*="st-key-list_"] .stRadio, [class*="st-key-list_"] .stElementContainer { width: 100%; }
@@ -21,3 +23,10 @@ STYLE = """
 [class*="st-key-about_"] td, [class*="st-key-about_"] th { padding: 0.3rem 0.55rem; }
 [class*="st-key-about_"] [data-testid="stMarkdownContainer"]:has(table) { overflow-x: auto; }
 """
+
+
+def heading(title: str, line: str) -> None:
+    """The page's title and one line on what it is for."""
+    with st.container(key="title"):
+        st.title(title, anchor=False)
+        st.markdown(line)
