@@ -21,10 +21,10 @@ HOOK = jaxtyping.install_import_hook(CHECKED, "typecheck.typechecked")
 import hypothesis  # noqa: E402, F401
 import jax  # noqa: E402
 import pytest  # noqa: E402
+from alone import machine  # noqa: E402
 
 from toylab import parallel  # noqa: E402
 from toylab.parallel import enable_compilation_cache  # noqa: E402
-
 
 # Programs that run for a second need not be the fastest: a quarter of the suite's time is the compiler's.
 QUICKLY_COMPILED = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
@@ -33,6 +33,16 @@ parallel._CPU_OPTIONS |= QUICKLY_COMPILED
 
 def pytest_configure(config):
     enable_compilation_cache()
+
+
+@pytest.fixture(autouse=True)
+def _shared_machine(request):
+    """Wait while tests that time clicks have the machine for themselves."""
+    if request.node.get_closest_marker("e2e"):
+        yield
+        return
+    with machine(alone=False):
+        yield
 
 
 @pytest.fixture
