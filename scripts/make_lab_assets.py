@@ -3,7 +3,7 @@
     python scripts/make_lab_assets.py
 
 Writes toylab/ui/assets/first_run.json (a real run of the lab's default settings, ten seconds of training,
-with its settings and package versions) and toylab/ui/assets/points.json.
+with its settings and package versions), first_run.npz (the nets of both lanes) and points.json.
 """
 
 import json
@@ -23,7 +23,7 @@ NUM_POINTS = 1000
 
 
 def main() -> None:
-    """Write both files."""
+    """Write the files."""
     live = LiveTraining([lane.config for lane in with_baseline(read_config({}))])
     while not live.done:
         live.advance()
@@ -43,6 +43,9 @@ def main() -> None:
         ],
     }
     write("first_run.json", content)
+    path = ASSETS / "first_run.npz"
+    np.savez_compressed(path, params_ema=np.stack([run.state.params_ema for run in live.runs()]))
+    print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
     write(
         "points.json",
         {name: rounded(datasets.create(name).sample(NUM_POINTS, seed=1)) for name in dataset_names()},

@@ -21,13 +21,28 @@ HOOK = jaxtyping.install_import_hook(CHECKED, "typecheck.typechecked")
 import hypothesis  # noqa: E402, F401
 import jax  # noqa: E402
 import pytest  # noqa: E402
+from alone import machine  # noqa: E402
 
 from toylab import parallel  # noqa: E402
 from toylab.parallel import enable_compilation_cache  # noqa: E402
 
+# Programs that run for a second need not be the fastest: a quarter of the suite's time is the compiler's.
+QUICKLY_COMPILED = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+parallel._CPU_OPTIONS |= QUICKLY_COMPILED
+
 
 def pytest_configure(config):
     enable_compilation_cache()
+
+
+@pytest.fixture(autouse=True)
+def _shared_machine(request):
+    """Wait while tests that time clicks have the machine for themselves."""
+    if request.node.get_closest_marker("e2e"):
+        yield
+        return
+    with machine(alone=False):
+        yield
 
 
 @pytest.fixture
@@ -83,3 +98,19 @@ def theory_run():
     import toylab as tl
 
     return tl.train(tl.RunConfig(**SETTINGS), progress=False)
+
+
+@pytest.fixture(scope="module")
+def fast_programs():
+    """Programs as users have them, for tests that train for long."""
+    with pytest.MonkeyPatch.context() as patch:
+        options = {k: v for k, v in parallel._CPU_OPTIONS.items() if k not in QUICKLY_COMPILED}
+        patch.setattr(parallel, "_CPU_OPTIONS", options)
+        _forget_options()
+        yield
+    _forget_options()
+
+
+def _forget_options():
+    parallel._supported_cpu_options.cache_clear()
+    parallel.compiled.cache_clear()

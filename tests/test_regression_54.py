@@ -20,7 +20,7 @@ import pytest
 import toylab as tl
 from toylab.budget import network_evaluations, steps_within
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fast_programs")]
 
 SEEDS = (0, 1, 2)
 CLAIM = 0.54

@@ -153,7 +153,8 @@ def with_changes(config: RunConfig, changes: Iterable[Change]) -> RunConfig:
     Raises:
         ValueError: a value out of range, or an unknown setting.
     """
-    return config.replace(**{change.name: change.value for change in changes})
+    values = {change.name: change.value for change in changes}
+    return config.replace(**values) if values else config  # a copy checks every point of a cloud again
 
 
 FIELDS: tuple[str, ...] = tuple(item.name for item in dataclasses.fields(RunConfig))

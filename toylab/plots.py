@@ -222,5 +222,5 @@ def _draw_histories(
         panel.set(title=column, xlabel="step", yscale="log" if positive else "linear")
 
 
-def _around(centre: float, half: float) -> tuple[float, float]:
-    return centre - half, centre + half
+def _around(centre: float | np.floating, half: float) -> tuple[float, float]:
+    return float(centre - half), float(centre + half)

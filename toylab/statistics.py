@@ -116,6 +116,36 @@ def paired(values: Mapping[int, float], baseline: Mapping[int, float]) -> list[t
     return [(values[seed], baseline[seed]) for seed in sorted(set(values) & set(baseline))]
 
 
+def difference_of_means(
+    value: float, stderr: float, baseline: float, baseline_stderr: float, n: int, level: float = 0.95
+) -> Interval:
+    """Difference of two means of ``n`` values each with Welch's t interval, as if the two were independent.
+
+    Args:
+        value: a mean.
+        stderr: its standard error, NaN for n = 1.
+        baseline: the other mean.
+        baseline_stderr: its standard error.
+        n: values behind each mean.
+        level: of confidence, in (0, 1).
+
+    Raises:
+        ValueError: a mean that is not finite, or a level out of range.
+
+    >>> difference_of_means(1.0, 0.0, 3.0, 0.0, 4)
+    Interval(mean=-2.0, low=-2.0, high=-2.0, n=4)
+    """
+    _finite([value, baseline], level)
+    mean, variances = value - baseline, np.square([stderr, baseline_stderr])
+    if n < 2 or not np.all(np.isfinite(variances)):
+        return Interval(mean, math.nan, math.nan, n)
+    if not (total := float(variances.sum())):
+        return Interval(mean, mean, mean, n)
+    freedom = total**2 / float((variances**2).sum()) * (n - 1)
+    half = float(stats.t.ppf((1 + level) / 2, freedom)) * math.sqrt(total)
+    return Interval(mean, mean - half, mean + half, n)
+
+
 def _finite(values: Sequence[float] | np.ndarray, level: float) -> np.ndarray:
     array = np.asarray(values, np.float64)
     if array.ndim != 1 or len(array) == 0:

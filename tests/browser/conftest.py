@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from alone import machine
 
 from .serving import serving
 from .visiting import visitors
@@ -37,9 +38,16 @@ def missing(reason: str) -> None:
     pytest.skip(reason)
 
 
+@pytest.fixture(scope="package")
+def machine_alone():
+    """Clicks are timed: no other process of the suite works meanwhile."""
+    with machine(alone=True):
+        yield
+
+
 # Per package, not per session: while Playwright is there its event loop runs, and other tests could not start theirs.
 @pytest.fixture(scope="package")
-def browser():
+def browser(machine_alone):
     playwright_api = pytest.importorskip("playwright.sync_api")
     if CHROMIUM is None:
         missing("no Chromium is installed (Debian: apt-get install chromium)")

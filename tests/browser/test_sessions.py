@@ -37,10 +37,8 @@ def test_visitors_that_have_gone_leave_nothing_behind(own_server, visit):
         cycle()
     time.sleep(2)
     threads, memory = own_server.facts()
-    began = time.monotonic()
-    for index in range(CYCLES):
+    for _ in range(CYCLES):
         cycle()
-        print(index, own_server.facts(), time.monotonic() - began)
     wait_for(lambda: own_server.facts()[0] <= threads * (1 + SHARE_MORE), 30)
     after = own_server.facts()
     print(f"{CYCLES} visits: threads {threads} to {after[0]}, memory {memory:.0f} to {after[1]:.0f} MB")

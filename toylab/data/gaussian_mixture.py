@@ -4,8 +4,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from toylab.data.base import datasets
-from toylab.data.mixture import GaussianMixture, isotropic_mixture
+from toylab.data.mixture import GaussianMixture, filled_up, isotropic_mixture
 from toylab.data.options import array
+
+_LEAST = 16
+"""Components of the smallest program: mixtures of up to so many are lanes of one ensemble."""
 
 
 @datasets.register("gaussian_mixture")
@@ -22,4 +25,4 @@ def gaussian_mixture(means: ArrayLike, stds: ArrayLike, weights: ArrayLike | Non
         weights = array("weights", weights)
         if weights.shape != means.shape[:1] or weights.min() <= 0:
             raise ValueError(f"weights must be {len(means)} positive numbers, got {weights.tolist()}")
-    return isotropic_mixture(means, np.broadcast_to(stds, len(means)), weights)
+    return filled_up(isotropic_mixture(means, np.broadcast_to(stds, len(means)), weights), _LEAST)

@@ -9,6 +9,9 @@ from jaxtyping import Float
 from toylab.data.base import AbstractDataset, Modes, Moments
 from toylab.types import AnyArray, Matrix, Point, Points, PRNGKey, Scalar
 
+_NO_WEIGHT = -1e30
+"""Log weight of a component that only fills up: its posterior is exactly 0, and nothing is infinite."""
+
 
 class GaussianMixture(AbstractDataset):
     r"""sum_k pi_k N(mu_k, S_k) with S_k = R_k diag(s_k^2) R_k^T (R_k = I where ``bases`` is None).
@@ -84,8 +87,9 @@ class GaussianMixture(AbstractDataset):
         """The components, where they are distinct modes."""
         if not self.distinct:
             return None
-        stds = np.sqrt(np.mean(np.asarray(self.scales) ** 2, axis=-1))
-        return Modes(np.asarray(self.means), stds, np.exp(np.asarray(self.log_weights)))
+        used = np.asarray(self.log_weights) > _NO_WEIGHT
+        stds = np.sqrt(np.mean(np.asarray(self.scales)[used] ** 2, axis=-1))
+        return Modes(np.asarray(self.means)[used], stds, np.exp(np.asarray(self.log_weights)[used]))
 
     def _to_basis(self, vectors: Float[AnyArray, "k dim"]) -> Float[AnyArray, "k dim"]:
         if self.bases is None:
@@ -138,3 +142,23 @@ def isotropic_mixture(
         raise ValueError(f"weights must be positive and finite, got {weights.tolist()}")
     scales = np.repeat(stds[:, None], means.shape[1], axis=1)
     return GaussianMixture(np.log(weights / weights.sum()), means, scales, distinct=distinct)
+
+
+def filled_size(count: int, least: int) -> int:
+    """The smallest of ``least``, 4 ``least``, 16 ``least``, ... that holds ``count``."""
+    return least if count <= least else filled_size(count, 4 * least)
+
+
+def filled_up(mixture: GaussianMixture, least: int) -> GaussianMixture:
+    """The same law in `filled_size` components, the further ones of weight zero.
+
+    The number of components shapes a compiled program: laws of a few sizes, not of any, are compiled for.
+    """
+    spare = filled_size(len(mixture.means), least) - len(mixture.means)
+    # Copies of the last one: rounding in a sampler may hit the first of them once in ten million draws.
+    return GaussianMixture(
+        np.pad(mixture.log_weights, (0, spare), constant_values=_NO_WEIGHT),
+        np.pad(mixture.means, [(0, spare), (0, 0)], mode="edge"),
+        np.pad(mixture.scales, [(0, spare), (0, 0)], mode="edge"),
+        distinct=mixture.distinct,
+    )

@@ -8,13 +8,15 @@ from numpy.typing import ArrayLike
 from scipy.spatial import KDTree
 
 from toylab.data.base import AbstractDataset, Moments, datasets
-from toylab.data.mixture import GaussianMixture, isotropic_mixture
+from toylab.data.mixture import GaussianMixture, filled_size, filled_up, isotropic_mixture
 from toylab.data.options import Number, number
 from toylab.data.options import array as _as_array
-from toylab.types import Matrix, Point, Points, PRNGKey, Scalar
+from toylab.types import Count, Matrix, Point, Points, PRNGKey, Scalar
 
 _NEIGHBOUR = 8
 _MAX_POINTS = 20_000
+_LEAST = 512
+"""Kernels of the smallest program: clouds of up to 512, 2048, 8192 and 32768 points share one each."""
 
 
 class PointCloud(AbstractDataset):
@@ -22,10 +24,12 @@ class PointCloud(AbstractDataset):
     law.
 
     Args:
-        kernels: one Gaussian at every point.
+        kernels: one Gaussian at every point, and further ones of weight zero (see ``filled_up``).
+        num_points: how many points there are.
     """
 
     kernels: GaussianMixture
+    num_points: Count | int
 
     @property
     def dim(self) -> int:
@@ -42,7 +46,7 @@ class PointCloud(AbstractDataset):
         key_point, key_noise = jax.random.split(key)
         # Not the mixture's own sampler: its categorical draw needs n times as many numbers as there are
         # points.
-        index = jax.random.randint(key_point, (n,), 0, len(self.kernels.means))
+        index = jax.random.randint(key_point, (n,), 0, self.num_points)
         noise = jnp.asarray(self.kernels.scales)[index] * jax.random.normal(key_noise, (n, self.dim))
         return jnp.asarray(self.kernels.means)[index] + noise
 
@@ -72,6 +76,11 @@ def bandwidth(points: Float[np.ndarray, "n dim"]) -> float:
     return std
 
 
+def num_kernels(num_points: int) -> int:
+    """Kernels that a cloud of so many points is held in: clouds of one such number share their programs."""
+    return filled_size(num_points, _LEAST)
+
+
 @datasets.register("points")
 def points(array: ArrayLike, std: Number | None = None) -> PointCloud:
     """The points of ``array`` (n, 2), each smoothed by a Gaussian of standard deviation ``std``.
@@ -85,4 +94,5 @@ def points(array: ArrayLike, std: Number | None = None) -> PointCloud:
     if values.ndim != 2 or values.shape[1] != 2 or not 2 <= len(values) <= _MAX_POINTS:
         raise ValueError(f"array must have shape (n, 2) with 2 <= n <= {_MAX_POINTS}, got {values.shape}")
     std = bandwidth(values) if std is None else number("std", std, low=1e-3, high=1e3)
-    return PointCloud(isotropic_mixture(values, std, distinct=False))
+    kernels = filled_up(isotropic_mixture(values, std, distinct=False), _LEAST)
+    return PointCloud(kernels, np.asarray(len(values), np.int32))

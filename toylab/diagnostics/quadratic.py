@@ -73,5 +73,6 @@ def top_share(values: Float[np.ndarray, " n"], weights: Float[np.ndarray, " n"] 
         return float("nan")
     # The example on the border counts by the part of it that lies inside.
     before = np.cumsum(weight) - weight
-    inside = np.clip((TOP * weight.sum() - before) / np.where(weight > 0, weight, 1), 0, 1)
+    room = np.clip(TOP * weight.sum() - before, 0, weight)
+    inside = np.divide(room, weight, out=np.zeros_like(weight), where=weight > 0)
     return float((heavy * inside).sum() / total)

@@ -26,7 +26,7 @@ def square(
     alt: str,
     side: int = SQUARE,
 ) -> None:
-    """Samples over data in a square of fixed extent ``frame`` (centre x, centre y, half side)."""
+    """Samples over data in a square of fixed extent ``frame`` (centre x, centre y, half side), ``side`` pixels wide."""
     table = pd.DataFrame(data, columns=["x", "y"])
     table["kind"] = "data"
     if samples is not None:
@@ -35,22 +35,29 @@ def square(
         table = pd.concat([table, drawn], ignore_index=True)
     x, y, half = frame
     spec = {
+        **square_frame(side, palette),
+        "mark": {"type": "circle", "clip": True},
+        "encoding": {
+            "x": coordinate("x", x, half, palette),
+            "y": coordinate("y", y, half, palette),
+            "color": _by_kind([palette.data, colour]),
+            "size": _by_kind([12, 14] if side == SQUARE else [5, 6]),
+            "opacity": _by_kind([0.45, 0.7]),
+        },
+    }
+    # "content": with a width of its own, Streamlit would lay the chart out again on a narrow page.
+    st.vega_lite_chart(table, spec, width="content", key=key, alt=alt)
+
+
+def square_frame(side: int, palette: Palette) -> dict[str, Any]:
+    """What makes a chart a framed square of ``side`` pixels in all."""
+    return {
         "width": side,
         "height": side,
         "autosize": {"type": "fit", "contains": "padding"},
         "padding": {"left": 1, "right": 1, "top": 1, "bottom": 1},
-        "mark": {"type": "circle", "clip": True},
-        "encoding": {
-            "x": _coordinate("x", x, half, palette),
-            "y": _coordinate("y", y, half, palette),
-            "color": _by_kind([palette.data, colour]),
-            "size": _by_kind([12, 14]),
-            "opacity": _by_kind([0.45, 0.7]),
-        },
         "config": {"view": {"stroke": palette.frame, "strokeWidth": 1}},
     }
-    # "content": with a width of its own, Streamlit would lay the chart out again on a narrow page.
-    st.vega_lite_chart(table, spec, width="content", key=key, alt=alt)
 
 
 def _by_kind(values: list) -> dict[str, Any]:
@@ -58,7 +65,8 @@ def _by_kind(values: list) -> dict[str, Any]:
     return {"field": "kind", "type": "nominal", "legend": None, "scale": scale}
 
 
-def _coordinate(field: str, centre: float, half: float, palette: Palette) -> dict[str, Any]:
+def coordinate(field: str, centre: float, half: float, palette: Palette) -> dict[str, Any]:
+    """An axis of a square, its labels inside."""
     # Labels inside the frame: both squares keep their full size and one scale.
     inside = {"labelPadding": -16, "labelBaseline": "middle"}
     if field == "y":

@@ -1,9 +1,14 @@
 """The lab's controls. Their values live in the address bar; `config` makes a valid run of them."""
 
+from typing import Any
+
+import numpy as np
 import streamlit as st
+from jaxtyping import Float
 
 from toylab.config import RunConfig
-from toylab.ui import session, settings
+from toylab.ui import own_data, own_editor, session, settings
+from toylab.ui.own_data import OwnPoints
 from toylab.ui.settings import DEFAULTS
 
 # Where 0 and 1 stand on a slider from -1 to 2, and what they mean.
@@ -23,12 +28,36 @@ BETA_HELP = (
 
 
 def config() -> RunConfig:
-    """The run that the controls ask for."""
-    return settings.read_config({name: st.session_state.get(name) for name in DEFAULTS})
+    """The run that the controls ask for; where there is a `problem`, one of the default data."""
+    asked = raw, own = _raw()
+    made = st.session_state.get("config_made")
+    if made is None or made[0] != asked:  # thousands of points are checked once, not at every picture
+        made = st.session_state["config_made"] = asked, settings.read_config(raw, own)
+    return made[1]
+
+
+def problem() -> str:
+    """Why the chosen data cannot be trained on, in one line, or nothing."""
+    raw, own = _raw()
+    return own_data.problem(raw["dataset"], raw, own)
+
+
+def own_points() -> Float[np.ndarray, "n 2"] | None:
+    """The reader's points, also where there are too few of them; None for data without a list of points."""
+    raw, own = _raw()
+    if raw["dataset"] not in {"draw", "upload"}:
+        return None
+    return np.empty((0, 2)) if own is None else own.points
+
+
+def _raw() -> tuple[dict[str, Any], OwnPoints | None]:
+    raw = {name: value for name in settings.CONTROLS if (value := st.session_state.get(name)) is not None}
+    raw["dataset"] = settings.one_of(raw.get("dataset"), settings.dataset_choices(), "dataset")
+    return raw, own_editor.points(raw["dataset"])
 
 
 OWN_ADDRESS = {
-    "dataset": lambda text: settings.one_of(text.replace(" ", "_"), settings.dataset_names(), "dataset"),
+    "dataset": lambda text: settings.one_of(text.replace(" ", "_"), settings.dataset_choices(), "dataset"),
     "proxy": lambda text: settings.one_of(text.replace(" ", "_"), settings.PROXIES, "proxy"),
 }
 """Controls whose place in the address is ours: Streamlit would drop a name that is none of its labels."""
@@ -46,6 +75,7 @@ def read_address() -> None:
     for key, read in OWN_ADDRESS.items():
         if text := st.query_params.get(key, ""):
             st.session_state[key] = read(text)
+    own_editor.restore(st.session_state.get("dataset", ""))
 
 
 def is_settled() -> bool:
@@ -62,19 +92,19 @@ def _write_address(key: str) -> None:
 
 
 def dataset_picker() -> None:
-    """A radio group in the look of a grid of pictures (see `thumbnails`)."""
+    """A radio group in the look of a grid of pictures (see `thumbnails`), and the editor of own data below it."""
     with st.container(key="picker"):
         st.radio(
             "Dataset",
-            settings.dataset_names(),
+            settings.dataset_choices(),
             format_func=lambda name: name.replace("_", " "),
             key="dataset",
-            on_change=_write_address,
-            args=("dataset",),
+            on_change=_choose_dataset,
             horizontal=True,
             label_visibility="collapsed",
             persist_state="session",
         )
+    own_editor.editor(st.session_state["dataset"])
 
 
 def beta_slider() -> None:
@@ -130,6 +160,12 @@ def _proxy() -> None:
         filter_mode=None,
         persist_state="session",
     )
+
+
+def _choose_dataset() -> None:
+    _write_address("dataset")
+    if st.session_state["dataset"] in own_data.KINDS:
+        own_editor.show(st.session_state["dataset"])
 
 
 def _select(label: str, key: str, options: tuple, format_func, on_change=None) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from toylab.jobs import JobState, Snapshot
-from toylab.ui import charts, stage, theme, thumbnails
+from toylab.ui import charts, scene, stage, theme
 from toylab.ui.words import short
 
 SIDE = 218
@@ -26,8 +26,8 @@ def draw(snapshot: Snapshot, heads: Sequence[str], place: int = 0, started: bool
         started: whether there is a race at all; else its data are shown.
     """
     palette, colours = theme.palette(), theme.series()
-    name = snapshot.config.dataset
-    data = snapshot.data if snapshot.data is not None else thumbnails.points(name)
+    data = snapshot.data if snapshot.data is not None else scene.points(snapshot.config)
+    frame, name = scene.frame(snapshot.config), scene.name(snapshot.config)
     with st.container(key="status"):
         kind = "job" if started else "preview"
         st.progress(min(1.0, snapshot.step / snapshot.steps), text=stage.status_line(snapshot, kind))
@@ -38,7 +38,7 @@ def draw(snapshot: Snapshot, heads: Sequence[str], place: int = 0, started: bool
                 charts.square(
                     data,
                     None if snapshot.samples is None else snapshot.samples[lane],
-                    thumbnails.frame(name),
+                    frame,
                     colours[lane],
                     palette,
                     key=f"chart_race_square_{lane}",

@@ -8,7 +8,7 @@ from types import MappingProxyType, ModuleType
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
-from toylab.ui import pages
+from toylab.ui import pages, shelf
 from toylab.ui.guard import guarded
 
 
@@ -48,5 +48,6 @@ def styles() -> list[str]:
 
 def run() -> None:
     """Show the navigation (once there is something to navigate) and the current page."""
+    shelf.gather()
     pages = list(entries().values())
     st.navigation(pages, position="top" if len(pages) > 1 else "hidden").run()

@@ -12,6 +12,7 @@ import streamlit as st
 from toylab.config import RunConfig
 from toylab.jobs import AbstractJob, JobManager, JobState, TrainingJob, with_baseline
 from toylab.jobs.warmup import chores
+from toylab.ui import scene
 
 ACT_SECONDS = 0.4
 """How long a click waits for the worker, so that the page is drawn in the new state at once."""
@@ -124,7 +125,7 @@ def warm_up(config: RunConfig) -> None:
     if os.environ.get("TOYLAB_WARM_UP") == "0":
         return
     # Only what shapes the program: a new beta or seed compiles nothing.
-    shape = (config.dataset, config.batch_size, config.proxy, config.p_equal, config.width)
+    shape = (scene.program(config), config.batch_size, config.proxy, config.p_equal, config.width)
     current = job()
     if st.session_state.get("warm") != shape and not (current and current.active):
         st.session_state["warm"] = shape

@@ -13,6 +13,8 @@ from typing import Any
 from toylab.config import RunConfig
 from toylab.data import datasets
 from toylab.registry import Registry
+from toylab.ui import own_data
+from toylab.ui.own_data import OwnPoints
 
 BETA_MIN, BETA_MAX, BETA_STEP = -1.0, 2.0, 0.05
 MAX_SEED = 9999
@@ -38,6 +40,9 @@ DEFAULTS: dict[str, Any] = {
 }
 """Where the controls start: a small batch and a short budget, since that is where beta matters."""
 
+CONTROLS = (*DEFAULTS, *own_data.MIXTURE)
+"""Every raw value that `read_config` looks at."""
+
 LOG_EVERY = {64: 200, 256: 100, 512: 50}
 """Steps between rows of the history: about three rows a second, at a tenth of the speed (two cores)."""
 EVAL_SAMPLES = 1024
@@ -53,11 +58,26 @@ def dataset_names() -> tuple[str, ...]:
     return tuple(sorted(names, key=lambda name: (name != DEFAULTS["dataset"], name)))
 
 
-def read_config(raw: Mapping[str, Any]) -> RunConfig:
-    """The run that raw control values ask for; every value in range and on its step."""
+def dataset_choices() -> tuple[str, ...]:
+    """What the picker offers: the built-in sets, then the kinds of own data."""
+    return (*dataset_names(), *own_data.KINDS)
+
+
+def read_config(raw: Mapping[str, Any], own: OwnPoints | None = None) -> RunConfig:
+    """The run that raw control values ask for; every value in range and on its step.
+
+    Args:
+        raw: values of `CONTROLS`, those that there are.
+        own: the reader's points, where the dataset is drawn or uploaded. Without enough of them the run is one of the
+            default set: ask `own_data.problem` before it is started.
+    """
     batch = nearest(raw.get("batch"), BATCH_SIZES, "batch")
+    chosen = one_of(raw.get("dataset"), dataset_choices(), "dataset")
+    data: dict[str, Any] | None = {"dataset": chosen}
+    if chosen in own_data.KINDS:
+        data = own_data.dataset_of(chosen, raw, own)
     return RunConfig(
-        dataset=one_of(raw.get("dataset"), dataset_names(), "dataset"),
+        **(data or {"dataset": DEFAULTS["dataset"]}),
         beta=snap_beta(raw.get("beta")),
         seed=int(_number(raw.get("seed"), 0, MAX_SEED, DEFAULTS["seed"])),
         steps=nearest(raw.get("steps"), STEPS, "steps"),

@@ -1,15 +1,18 @@
 """The stage: progress, two squares, one sentence, three curves, all drawn from one snapshot."""
 
+import dataclasses
 import math
 from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 import streamlit as st
+from jaxtyping import Float
 
 from toylab.config import RunConfig
 from toylab.jobs import JobState, Snapshot, with_baseline
-from toylab.ui import charts, theme, thumbnails, words
+from toylab.ui import charts, scene, theme, words
+from toylab.ui.view_base import Shown
 from toylab.ui.words import Kind, short
 
 LANES = ("chosen", "baseline")
@@ -17,7 +20,12 @@ CURVES = (("loss", "Loss"), ("grad_variance", "Gradient variance"), ("sw1", "Was
 
 
 def draw(
-    snapshot: Snapshot, *, place: int = 0, kind: Kind = "job", offer: Callable[[], None] | None = None
+    snapshot: Snapshot,
+    *,
+    place: int = 0,
+    kind: Kind = "job",
+    offer: Callable[[], None] | None = None,
+    view: Shown | None = None,
 ) -> None:
     """Draw one snapshot; the baseline left, the chosen lane right, on the same axes.
 
@@ -26,31 +34,21 @@ def draw(
         place: how many runs are ahead of a queued job.
         kind: which of the three it is.
         offer: draws what the reader may do about it, beside the sentence.
+        view: what stands in for the squares and the sentence, if anything.
     """
     palette = theme.palette()
-    name = snapshot.config.dataset
-    data = snapshot.data if snapshot.data is not None else thumbnails.points(name)
     with st.container(key="status"):
         st.progress(min(1.0, snapshot.step / snapshot.steps), text=status_line(snapshot, kind))
-    with st.container(key="squares", horizontal=True, wrap=False):
-        for lane, title, colour in (
-            (1, _baseline_title(), palette.baseline),
-            (0, _chosen_title(snapshot), palette.chosen),
-        ):
-            with st.container(key=f"square_{LANES[lane]}"):
-                st.markdown(title + _score(snapshot, lane))
-                charts.square(
-                    data,
-                    None if snapshot.samples is None else snapshot.samples[lane],
-                    thumbnails.frame(name),
-                    colour,
-                    palette,
-                    key=f"chart_square_{LANES[lane]}",
-                    alt=f"One-step samples of the {LANES[lane]} lane over the data of {name}",
-                )
+    # One container whatever is in it: what follows keeps its place in the page, and nothing old flashes up there.
+    with st.container(key="picture"):
+        if view is not None and view.draw is not None:
+            view.draw()
+        else:
+            _squares(snapshot, palette)
     with st.container(key="sentence", horizontal=True, vertical_alignment="center"):
-        text = words.sentence(snapshot, place, kind)
-        st.markdown(f":red[{text}]" if snapshot.state in {JobState.DIVERGED, JobState.FAILED} else text)
+        text = words.sentence(snapshot, place, kind) if view is None else view.sentence
+        failed = snapshot.state in {JobState.DIVERGED, JobState.FAILED} and view is None
+        st.markdown(f":red[{text}]" if failed else text)
         if offer is not None:
             offer()
     with st.container(key="curves", horizontal=True, wrap=False):
@@ -64,6 +62,27 @@ def draw(
                     palette,
                     key=f"chart_{column}",
                     alt=f"{title} over steps of the chosen lane and the baseline, logarithmic",
+                )
+
+
+def _squares(snapshot: Snapshot, palette: theme.Palette) -> None:
+    data = snapshot.data if snapshot.data is not None else scene.points(snapshot.config)
+    frame, name = scene.frame(snapshot.config), scene.name(snapshot.config)
+    with st.container(key="squares", horizontal=True, wrap=False):
+        for lane, title, colour in (
+            (1, _baseline_title(), palette.baseline),
+            (0, _chosen_title(snapshot), palette.chosen),
+        ):
+            with st.container(key=f"square_{LANES[lane]}"):
+                st.markdown(title + _score(snapshot, lane))
+                charts.square(
+                    data,
+                    None if snapshot.samples is None else snapshot.samples[lane],
+                    frame,
+                    colour,
+                    palette,
+                    key=f"chart_square_{LANES[lane]}",
+                    alt=f"One-step samples of the {LANES[lane]} lane over the data of {name}",
                 )
 
 
@@ -81,6 +100,11 @@ def preview(config: RunConfig) -> Snapshot:
     return Snapshot(
         seq=0, state=JobState.STOPPED, configs=tuple(lane.config for lane in with_baseline(config))
     )
+
+
+def unready(config: RunConfig, problem: str, points: Float[np.ndarray, "n 2"] | None) -> Snapshot:
+    """What to show while own data cannot be trained on: the points so far, and why."""
+    return dataclasses.replace(preview(config), data=points, message=problem)
 
 
 def _baseline_title() -> str:

@@ -23,7 +23,6 @@ class Palette(NamedTuple):
 LIGHT = Palette("#8A939D", "#0072B2", "#D55E00", "#009E73", "#1B1F24", "#5C6670", "#DDE2E7", "#FFFFFF")
 DARK = Palette("#7C8793", "#56B4E9", "#F28A4B", "#2FC298", "#E8ECF0", "#9AA6B2", "#333C46", "#14181D")
 
-
 SERIES = {
     "light": ("#D55E00", "#0072B2", "#009E73", "#B4558C", "#9A6A00", "#3A8FC2"),
     "dark": ("#F28A4B", "#56B4E9", "#2FC298", "#E39BC3", "#E69F00", "#F0E442"),
@@ -71,7 +70,8 @@ _SHEET = """
 .stVegaLiteChart svg, .stVegaLiteChart canvas { background: transparent !important; }
 /* A square keeps its numbers and is shrunk as a picture: if it were laid out again, it would lose its aspect. */
 .st-key-squares div { max-width: 100%; }
-.st-key-squares canvas { max-width: 100%; height: auto !important; }
+/* Streamlit draws few points as SVG, many on a canvas. */
+.st-key-squares :is(canvas, svg.marks) { max-width: 100%; height: auto !important; }
 
 /* Streamlit's own are a little too faint to read: 4.5 to 1 at least. */
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] p { color: var(--faint); opacity: 1; }
@@ -89,7 +89,9 @@ _SHEET = """
 .st-key-sentence p { font-size: 1.02rem; }
 
 /* White on the light blue of the dark theme would be too faint. */
-[data-testid="stBaseButton-primary"], [data-testid="stBaseButton-primary"] * { color: var(--ground) !important; }
+[data-testid="stBaseButton-primary"]:enabled, [data-testid="stBaseButton-primary"]:enabled * {
+  color: var(--ground) !important;
+}
 .st-key-transport, .st-key-steps_bar { gap: 0.4rem; }
 .st-key-transport button, .st-key-steps_bar button { padding: 0.2rem 0.4rem; min-height: 2.2rem; }
 .st-key-beta_box { gap: 0.1rem; padding: 0.35rem 0 0.3rem; }
@@ -105,6 +107,8 @@ _SHEET = """
 .beta-ticks span:has(b)::before {
   content: ""; display: block; width: 2px; height: 7px; margin: -9px auto 2px; background: var(--faint);
 }
+.st-key-keep_bar { flex-wrap: wrap; gap: 0.4rem; }
+.st-key-keep_bar > :has(.stAlert), .st-key-keep_bar > :has(.stSpinner) { flex: 1 0 100%; }
 .st-key-rail .stColumn { min-width: 0; }
 .st-key-rail .stHorizontalBlock { gap: 0.5rem; }
 /* Too narrow for its - and +; the arrow keys do the same. */

@@ -26,7 +26,14 @@ def bar(slot: str = "lab", start: Callable[[], None] | None = None) -> None:
         else:
             label, act, arguments = "Pause", _pause, (slot,)
         st.button(
-            label, key="go", on_click=act, args=arguments, type="primary", shortcut="S", width="stretch"
+            label,
+            key="go",
+            on_click=act,
+            args=arguments,
+            type="primary",
+            shortcut="S",
+            disabled=not active and bool(controls.problem()),
+            width="stretch",
         )
         st.button(
             "Stop training",

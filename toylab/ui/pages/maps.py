@@ -1,5 +1,6 @@
 """Maps over the plane: where the flow expands, where noise is amplified, where a coefficient helps."""
 
+import json
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
@@ -7,12 +8,13 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from toylab.ui import controls, session, settings, theme
+from toylab.ui import controls, scene, session, settings, shelf, stored, theme
 from toylab.ui.guard import guarded
 from toylab.ui.words import short
 
 if TYPE_CHECKING:
     from toylab.diagnostics.maps import Maps
+    from toylab.training import Run
 
 TITLE = "Maps"
 ORDER = 40
@@ -23,7 +25,7 @@ EXACT_TIMES = (0.25, 0.5, 0.75, 1.0)
 """Later times that are computed; the slider moves between them without computing anything."""
 EARLIER = (0.0, 0.25, 0.5, 0.75)
 RESOLUTION, EXACT_RESOLUTION = 44, 28
-EXACT = "exact solution"
+EXACT, STORED = "exact", "stored"
 POLL_SECONDS = 0.4
 READING = {
     "expansion": "Bright ridges are separatrices, where neighbours part; the noise grows with |ρ|². β plays no part.",
@@ -65,7 +67,10 @@ def _rail() -> None:
         st.title("Maps", anchor=False)
         st.markdown("Where in the plane the noise is made, and where β helps")
     controls.dataset_picker()
-    st.selectbox("Of", _sources(), key="maps_source", filter_mode=None, persist_state="session")
+    sources = _sources()
+    st.selectbox(
+        "Of", list(sources), key="maps_source", format_func=lambda source: sources[source], filter_mode=None
+    )
     st.select_slider("Earlier time r", EARLIER, key="maps_r", persist_state="session")
     first, second = st.columns(2, gap="small")
     low, high = settings.BETA_MIN, settings.BETA_MAX
@@ -76,18 +81,29 @@ def _rail() -> None:
     st.toggle("One colour scale for all times", key="maps_lock", value=True, persist_state="session")
 
 
-def _sources() -> list[str]:
-    """The exact solution, and this tab's runs on the chosen data."""
-    return [EXACT]
+def _sources() -> dict[str, str]:
+    """What there are maps of, by id: this tab's runs on the chosen data, the packaged one, the exact solution.
+
+    Nets come first: theirs take a second, the exact solution an ODE per place and time.
+    """
+    wanted = controls.config()
+    own = {
+        kept.id: kept.label
+        for kept in reversed(shelf.finished())
+        if scene.same_data(kept.run.config, wanted) and kept.run.config.method == "meanflow"
+    }
+    stored_too = {}
+    if scene.same_data(stored.first_run().config, wanted):
+        config = stored.first_run().config
+        stored_too = {STORED: f"the net of the stored run, β = {config.beta:g}"}
+    return own | stored_too | {EXACT: "the exact solution"}
 
 
 def _key() -> tuple[str, str, float]:
-    r = st.session_state.get("maps_r", 0.0)
-    return (
-        controls.config().dataset,
-        st.session_state.get("maps_source", EXACT),
-        float(r if r in EARLIER else 0.0),
-    )
+    r, sources = st.session_state.get("maps_r", 0.0), _sources()
+    source = st.session_state.get("maps_source")
+    data = json.dumps([controls.config().dataset, controls.config().dataset_options], sort_keys=True)
+    return data, source if source in sources else next(iter(sources)), float(r if r in EARLIER else 0.0)
 
 
 def _betas() -> tuple[float, float]:
@@ -99,14 +115,23 @@ def _betas() -> tuple[float, float]:
 
 def _asked() -> "Future[Maps]":
     """The maps, computed on the worker; another beta needs no new ones."""
-    key = dataset, source, r = _key()
-    return session.compute("maps", key, lambda: _compute(dataset, source, r))
+    key = data, source, r = _key()
+    kept = shelf.get(source)
+    run = kept.run if kept is not None else None
+    return session.compute("maps", key, lambda: _compute(data, source, run, r))
 
 
-def _compute(dataset: str, source: str, r: float) -> "Maps":
+def _compute(data: str, source: str, run: "Run | None", r: float) -> "Maps":
+    from toylab.data import datasets
     from toylab.diagnostics.maps import maps
 
-    return maps(dataset, r=r, t=[t for t in TIMES if t > r], resolution=RESOLUTION)
+    if source == STORED:
+        run = stored.first_runs()[0]
+    if run is not None:
+        return maps(run, r=r, t=[t for t in TIMES if t > r], resolution=RESOLUTION)
+    name, options = json.loads(data)
+    times = [t for t in EXACT_TIMES if t > r]
+    return maps(datasets.create(name, options), r=r, t=times, resolution=EXACT_RESOLUTION)
 
 
 @guarded
@@ -115,7 +140,12 @@ def _shown() -> None:
 
     future = _asked()
     if not future.done():
-        st.info("Solving the flow at every place and time: some seconds for data that are new here.")
+        exact = _key()[1] == EXACT
+        st.info(
+            "Solving the exact flow at every place and time: half a minute, more for data with narrow arms."
+            if exact
+            else "Evaluating the net and its derivatives at every place and time: some seconds."
+        )
         return
     if error := future.exception():
         st.error(f"No maps: {str(error).splitlines()[0]}")

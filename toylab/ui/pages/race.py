@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from toylab.jobs import MAX_LANES, JobState, TrainingJob
-from toylab.ui import controls, race_stage, racing, session, settings, transport
+from toylab.ui import controls, race_stage, racing, scene, session, settings, transport
 from toylab.ui.guard import guarded
 from toylab.ui.racing import Entrant
 
@@ -204,7 +204,7 @@ def _live(drawn_state: JobState | None) -> None:
     """The one fragment that runs by itself; ``drawn_state`` is what the buttons outside were drawn for."""
     job = session.job("race")
     base, heads = controls.config(), racing.labels(entrants())
-    if job is None or (not job.active and job.snapshot.config.dataset != base.dataset):
+    if job is None or (not job.active and not scene.same_data(job.snapshot.config, base)):
         race_stage.draw(race_stage.preview([base] * len(heads), heads), heads, started=False)
         return
     snapshot = job.snapshot

@@ -1,13 +1,14 @@
 """The sweep: a grid of beta by seed that fills as cells finish."""
 
 import math
+from collections.abc import Sequence
 
 import streamlit as st
 
 from toylab.config import RunConfig
 from toylab.jobs import JobState, SweepJob, SweepSnapshot
-from toylab.jobs.sweep_job import MAX_CELLS, SCORE_N
-from toylab.ui import controls, session, settings, sweep_charts, theme, transport
+from toylab.jobs.sweep_job import SCORE_N
+from toylab.ui import controls, router, scene, session, settings, shelf, sweep_charts, theme, transport
 from toylab.ui.guard import guarded
 from toylab.ui.words import short
 
@@ -19,6 +20,8 @@ LIVE_SECONDS = 0.5
 MAX_BETAS, MAX_SEEDS = 11, 5
 DEFAULT_STEPS = 2_000
 """Half a minute for the grid that the page starts with, on two cores."""
+MAX_COMPARED = 6
+"""Runs that the page Compare shows at once."""
 SCORING_SECONDS = 0.5
 """About what the score of a cell takes, besides its steps."""
 
@@ -123,10 +126,7 @@ def _estimate(job: SweepJob | None) -> None:
 def _measured() -> None:
     cells = _cells()
     base = cells[0]
-    if len(cells) > MAX_CELLS:
-        st.caption(f":red[{len(cells)} cells: at most {MAX_CELLS}.]")
-        return
-    shape = (base.dataset, base.batch_size, base.proxy, base.p_equal, base.max_gap, base.width)
+    shape = (scene.program(base), base.batch_size, base.proxy, base.p_equal, base.max_gap, base.width)
     future = session.compute("sweep_speed", shape, lambda: _step_seconds(base))
     if not future.done():
         st.caption(f"{len(cells)} runs of {base.steps:,} steps. Measuring how long a step takes here …")
@@ -225,6 +225,14 @@ def _opener(job: SweepJob, chosen: int | None) -> None:
     score = job.snapshot.scores[cell]
     if score is None:
         return
+    seed = job.snapshot.configs[cell].seed
+    alike = [each for each in finished if job.snapshot.configs[each].seed == seed][:MAX_COMPARED]
+    with st.container(key="sweep_open", horizontal=True):
+        # Not a callback: a page is left from the script, not before it.
+        if st.button("Open in Compare", key="sweep_compare"):
+            _keep(job, [cell])
+        if len(alike) > 1 and st.button(f"Compare every β of seed {seed}", key="sweep_compare_row"):
+            _keep(job, alike)
     if score.diverged_at >= 0:
         st.markdown(f"Diverged at step {score.diverged_at:,}: not scored.")
     else:
@@ -232,6 +240,14 @@ def _opener(job: SweepJob, chosen: int | None) -> None:
             f"Distance to the data {short(score.sw1)} ± {short(score.stderr)} (n = {SCORE_N:,}, floor "
             f"{short(score.floor)}); loss {short(score.loss)}, gradient variance {short(score.grad_variance)}."
         )
+
+
+def _keep(job: SweepJob, cells: Sequence[int]) -> None:
+    """Put cells on the shelf, and show them side by side."""
+    for cell in cells:
+        run = job.run(cell)
+        shelf.keep(run, shelf.label_of(run), "sweep")
+    router.go("compare")
 
 
 def _name(config: RunConfig) -> str:
