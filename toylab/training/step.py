@@ -11,12 +11,12 @@ from toylab.parallel import is_finite, run_if
 from toylab.training.experiment import Experiment
 from toylab.training.objective import draw_batch, draw_examples, loss_and_gradient, observe
 from toylab.training.state import (
-    OPTIMIZERS,
     TrainState,
     Window,
     in_second_stage,
     init_state,
     lane_keys,
+    optimizer_of,
     progress_of,
 )
 from toylab.types import Count, PRNGKey, Scalar
@@ -45,7 +45,7 @@ def train_step(experiment: Experiment, state: TrainState, key: PRNGKey) -> Train
     ``BLOWN_UP`` times that of a net that says zero.
     """
     progress = progress_of(experiment.steps, state.step)
-    batch = draw_batch(experiment, key)
+    batch = draw_batch(experiment, key, state.step)
     loss, gradient = loss_and_gradient(experiment, state, batch)
     # A dot product, which a CPU vectorises; it may not reorder a plain sum.
     grad_norm = jnp.sqrt(jnp.vdot(gradient, gradient))
@@ -53,8 +53,8 @@ def train_step(experiment: Experiment, state: TrainState, key: PRNGKey) -> Train
 
     clip = experiment.grad_clip
     gradient = gradient * jnp.where(clip > 0, jnp.minimum(1.0, clip / jnp.maximum(grad_norm, 1e-12)), 1.0)
-    updates, opt_state = OPTIMIZERS[experiment.optimizer].update(gradient, state.opt_state, state.params)
-    params = state.params - learning_rate_of(experiment, progress) * updates
+    updates, opt_state = optimizer_of(experiment).update(gradient, state.opt_state, state.params)
+    params = state.params - learning_rate_of(experiment, progress) * jnp.asarray(updates)
     params_ema = state.params_ema + (1 - experiment.ema_decay) * (params - state.params_ema)
     params_teacher, memory = state.params_teacher, state.memory
     decay = experiment.method.teacher_decay
@@ -98,7 +98,7 @@ def begin_second_stage(experiment: Experiment, state: TrainState) -> TrainState:
         params=params,
         params_ema=params,
         params_teacher=params,
-        opt_state=OPTIMIZERS[experiment.optimizer].init(params),
+        opt_state=optimizer_of(experiment).init(params),
         pairs=pairs,
     )
 
