@@ -8,6 +8,7 @@ import pytest
 from toylab.budget import matmul_flops
 from toylab.nets import flat_net, nets
 from toylab.nets.patches import from_patches, positions, to_patches
+from toylab.nets.transformer import attention
 from toylab.types import DataShape
 
 DIGITS = DataShape(64, (8, 8, 1), 10)
@@ -20,7 +21,7 @@ def net_of(data=DIGITS, **options):
 
 def random_params(net, seed=0):
     """Parameters at which nothing is zero, other than at the start."""
-    return net.init(jax.random.key(seed)) + 0.1 * jax.random.normal(jax.random.key(seed + 1), (net.num_params,))
+    return jnp.asarray(0.15 * np.random.default_rng(seed).normal(size=net.num_params), jnp.float32)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,7 @@ def test_it_sees_both_times_the_class_and_every_pixel():
     for other in (u(x, r + 0.1, t, label), u(x, r, t - 0.1, label), u(x, r, t, label + 1), u(x, r, t)):
         assert np.abs(other - base).max() > 1e-3
     np.testing.assert_array_equal(u(x, r, t), u(x, r, t, jnp.array(10)))  # the null label
-    jacobian = jax.jacfwd(lambda x: u(x, r, t, label))(x)
+    jacobian = jax.jit(jax.jacfwd(u))(x, r, t, label)
     assert np.all(np.abs(jacobian) > 0)  # attention: every pixel moves every other
 
 
@@ -92,12 +93,15 @@ def test_total_derivative_against_central_differences(x64):
     keys = jax.random.split(jax.random.key(1), 2)
     x, tangent = (jax.random.normal(key, (64,), jnp.float64) for key in keys)
     r, t, label = jnp.array(0.3), jnp.array(0.8), jnp.array(2)
-    _, derivative = jax.jvp(
-        lambda x, t: net.bind(params)(x, r, t, label), (x, t), (tangent, jnp.ones_like(t))
-    )
+    _, derivative = jax.jvp(lambda x, t: u(x, r, t, label), (x, t), (tangent, jnp.ones_like(t)))
     h = 1e-5
     numeric = (u(x + h * tangent, r, t + h, label) - u(x - h * tangent, r, t - h, label)) / (2 * h)
     assert np.linalg.norm(derivative - numeric) < 1e-6 * np.linalg.norm(numeric)
+
+
+def test_attention_is_that_of_the_library():
+    heads = [jax.random.normal(key, (5, 3, 8)) for key in jax.random.split(jax.random.key(0), 3)]
+    np.testing.assert_allclose(attention(*heads), jax.nn.dot_product_attention(*heads), atol=1e-6)
 
 
 @pytest.mark.parametrize("remat", ["dots", "full"])

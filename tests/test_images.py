@@ -44,7 +44,10 @@ def test_a_set_of_images_is_its_empirical_distribution():
 def test_labels_go_with_their_images():
     points, labels = dataset("digits").draw_labelled(jax.random.key(0), 200)
     images = digits_images()
-    found = {image.tobytes(): label for image, label in zip(images.pixels.reshape(-1, 64), images.labels, strict=True)}
+    found = {
+        image.tobytes(): label
+        for image, label in zip(images.pixels.reshape(-1, 64), images.labels, strict=True)
+    }
     assert [found[np.asarray(point).tobytes()] for point in points] == list(labels)
     assert dataset("digits", labels=False).draw_labelled(jax.random.key(0), 200)[1] is None
     assert dataset("two_moons").draw_labelled(jax.random.key(0), 3)[1] is None
@@ -126,7 +129,7 @@ def test_fashion_that_is_missing_or_damaged_says_what_to_do(tmp_path, monkeypatc
         fashion_images()
     with gzip.open(tmp_path / "t10k-images-idx3-ubyte.gz", "wb") as stream:
         stream.write(bytes(16 + 10_000 * 784))
-    with pytest.raises(ValueError, match="t10k-images-idx3-ubyte.gz is not Fashion-MNIST"):
+    with pytest.raises(ValueError, match=r"t10k-images.* is not Fashion-MNIST"):
         fashion_images("test")
 
 

@@ -10,7 +10,8 @@ from toylab.cli import parsing
 from toylab.cli.output import print_json
 
 KINDS = (
-    "datasets", "methods", "proxies", "coefficients", "time_samplers", "metrics", "image_sets", "nets", "presets", "configs",
+    "datasets", "image_sets", "methods", "nets", "proxies", "coefficients", "time_samplers", "metrics", "presets",
+    "configs",
 )  # fmt: skip
 
 

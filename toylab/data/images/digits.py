@@ -33,4 +33,6 @@ def _loaded() -> ByteImages:
     from sklearn.datasets import load_digits  # most of a second: only those pay who look at digits
 
     values, labels = load_digits(return_X_y=True)
-    return ByteImages(np.asarray(values, np.uint8).reshape(-1, 8, 8, 1), np.asarray(labels, np.int32), white=16)
+    return ByteImages(
+        np.asarray(values, np.uint8).reshape(-1, 8, 8, 1), np.asarray(labels, np.int32), white=16
+    )
