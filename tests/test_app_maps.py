@@ -17,11 +17,11 @@ APP = Path(__file__).parents[1] / "app.py"
 
 @pytest.fixture(scope="module")
 def found():
-    return maps("two_gaussians", t=(0.5, 1.0), beta=0.0, resolution=9)
+    return maps("two_gaussians", t=(0.5, 1.0), beta=0.0, resolution=10)
 
 
 def test_another_beta_changes_the_noise_alone_and_exactly(found):
-    direct = maps("two_gaussians", t=(0.5, 1.0), beta=0.7, resolution=9)
+    direct = maps("two_gaussians", t=(0.5, 1.0), beta=0.7, resolution=10)
     changed = found.with_beta(0.7)
     np.testing.assert_allclose(changed.noise, direct.noise, rtol=1e-12)
     np.testing.assert_array_equal(changed.expansion, direct.expansion)

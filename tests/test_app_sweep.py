@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from toylab.config import RunConfig
 from toylab.jobs import CellScore, JobState, SweepSnapshot
+from toylab.jobs.sweep_job import MAX_CELLS
 from toylab.statistics import mean_interval
 from toylab.ui import sweep_charts
 from toylab.ui.pages import sweep
@@ -101,4 +102,4 @@ def test_a_sweep_fills_and_a_stopped_one_keeps_its_cells(page):
 
 @pytest.mark.parametrize(("betas", "seeds"), [(11, 5)])
 def test_the_largest_grid_that_can_be_asked_for_can_be_run(betas, seeds):
-    assert len(sweep.plan(BASE, -1.0, 2.0, betas, seeds)) <= sweep.MAX_CELLS
+    assert len(sweep.plan(BASE, -1.0, 2.0, betas, seeds)) <= MAX_CELLS
