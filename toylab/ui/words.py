@@ -83,11 +83,10 @@ def _times(ratio: float) -> str:
 
 def verdict(snapshot: Snapshot) -> str:
     """Distances of both lanes with what they are worth: the floor and the number of samples."""
-    chosen, baseline = snapshot.latest("sw1")
-    floor = snapshot.latest("sw1_floor")[0]
+    chosen, baseline = snapshot.scores
     if not math.isfinite(chosen + baseline):
         return "Finished; no distance was measured."
     return (
         f"Distance to the data: {short(baseline)} at β = 0, {short(chosen)} at β = {snapshot.config.beta:g}; "
-        f"fresh data would score {short(floor)}."
+        f"fresh data would score {short(snapshot.floor)}."
     )
