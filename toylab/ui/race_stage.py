@@ -9,7 +9,7 @@ import streamlit as st
 
 from toylab.jobs import JobState, Snapshot
 from toylab.ui import charts, scene, stage, theme
-from toylab.ui.words import short
+from toylab.ui.words import short, waiting
 
 SIDE = 218
 """Side of a square: four of them fill the stage at 1280 pixels."""
@@ -76,11 +76,7 @@ def sentence(snapshot: Snapshot, place: int = 0, started: bool = True) -> str:
     if not started:
         return "Press Start: all lanes begin with the same weights and see the same data and noise."
     if state is JobState.QUEUED:
-        return (
-            f"Waiting: {place} run{'' if place == 1 else 's'} ahead of this one."
-            if place
-            else "About to start."
-        )
+        return waiting(place)
     if state is JobState.COMPILING:
         return "Compiling a program per kind of lane; methods that are new take some seconds each."
     if state is JobState.PAUSED:
