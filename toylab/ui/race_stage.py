@@ -9,7 +9,7 @@ import streamlit as st
 
 from toylab.jobs import JobState, Snapshot
 from toylab.ui import charts, scene, stage, theme
-from toylab.ui.words import short
+from toylab.ui.words import short, waiting
 
 SIDE = 218
 """Side of a square: four of them fill the stage at 1280 pixels."""
@@ -68,16 +68,15 @@ def draw(snapshot: Snapshot, heads: Sequence[str], place: int = 0, started: bool
 def sentence(snapshot: Snapshot, place: int = 0, started: bool = True) -> str:
     """What to look at now."""
     state = snapshot.state
+    if state is JobState.DIVERGED:
+        return f"{snapshot.message} Choose a smaller learning rate and start again."
     if snapshot.message:
-        return snapshot.message
+        # Lanes diverged: those that arrived have their verdict all the same.
+        return f"{snapshot.message} {verdict(snapshot)}" if state is JobState.DONE else snapshot.message
     if not started:
         return "Press Start: all lanes begin with the same weights and see the same data and noise."
     if state is JobState.QUEUED:
-        return (
-            f"Waiting: {place} run{'' if place == 1 else 's'} ahead of this one."
-            if place
-            else "About to start."
-        )
+        return waiting(place)
     if state is JobState.COMPILING:
         return "Compiling a program per kind of lane; methods that are new take some seconds each."
     if state is JobState.PAUSED:
@@ -93,19 +92,19 @@ def sentence(snapshot: Snapshot, place: int = 0, started: bool = True) -> str:
 
 def verdict(snapshot: Snapshot) -> str:
     """Who ended nearest to the data, and what that is worth."""
-    scores, floor = snapshot.latest("sw1"), snapshot.latest("sw1_floor")[0]
+    scores = snapshot.scores
     finite = [lane for lane, score in enumerate(scores) if math.isfinite(score)]
     if not finite:
         return "Finished; no distance was measured."
     best = min(finite, key=lambda lane: scores[lane])
     return (
-        f"Nearest to the data: {snapshot.labels[best]}, {short(scores[best])}; fresh data would score {short(floor)} "
-        f"(n = {snapshot.config.eval_samples:,}). One seed: try others before you conclude."
+        f"Nearest to the data: {snapshot.labels[best]}, {short(scores[best])}; fresh data would score "
+        f"{short(snapshot.floor)} (n = {snapshot.config.eval_samples:,}). One seed: try others before you conclude."
     )
 
 
 def _title(snapshot: Snapshot, lane: int, heads: Sequence[str]) -> str:
-    value = snapshot.latest("sw1")[lane] if snapshot.histories else math.nan
+    value = snapshot.scores[lane] if snapshot.histories else math.nan
     parts = [f"distance {short(value)}"] if math.isfinite(value) else []
     if list(heads[lane : lane + 1]) != [snapshot.labels[lane]]:
         parts.append(f"ran as {snapshot.labels[lane]}")

@@ -7,9 +7,11 @@ import streamlit as st
 
 from toylab.config import RunConfig
 from toylab.jobs import JobState, SweepJob, SweepSnapshot
+from toylab.jobs.ending import divergence
 from toylab.jobs.sweep_job import SCORE_N
 from toylab.ui import controls, router, scene, session, settings, shelf, sweep_charts, theme, transport
 from toylab.ui.guard import guarded
+from toylab.ui.sweep_words import duration, sentence, status_line
 from toylab.ui.words import short
 
 TITLE = "Sweep"
@@ -18,8 +20,6 @@ ORDER = 20
 RAIL_WIDTH = 292
 LIVE_SECONDS = 0.5
 MAX_BETAS, MAX_SEEDS = 11, 5
-DEFAULT_STEPS = 2_000
-"""Half a minute for the grid that the page starts with, on two cores."""
 MAX_COMPARED = 6
 """Runs that the page Compare shows at once."""
 SCORING_SECONDS = 0.5
@@ -158,15 +158,6 @@ def seconds_of(num_cells: int, steps: int, step_seconds: float, cores: int) -> f
     return math.ceil(num_cells / cores) * steps * step_seconds + num_cells * SCORING_SECONDS
 
 
-def duration(seconds: float) -> str:
-    """Seconds for people: 45 s, 3 min.
-
-    >>> duration(44.2), duration(170.0)
-    ('44 s', '3 min')
-    """
-    return f"{max(1, round(seconds))} s" if seconds < 100 else f"{round(seconds / 60)} min"
-
-
 def _stage(job: SweepJob | None) -> None:
     seconds = LIVE_SECONDS if job is not None and job.active else None
     st.fragment(_live, run_every=seconds)(job.snapshot.state if job is not None else None)
@@ -202,7 +193,8 @@ def _live(drawn_state: JobState | None) -> None:
             st.markdown("**Over β**, means with 95% intervals")
             sweep_charts.over_beta(cells, metric, palette, "sweep_over_beta")
     with st.container(key="sweep_sentence"):
-        text = sentence(snapshot, job is not None)
+        place = session.manager().place(job) if job is not None else 0
+        text = sentence(snapshot, job is not None, place)
         st.markdown(f":red[{text}]" if snapshot.state is JobState.FAILED else text)
     if job is not None and idle:
         _opener(job, chosen)
@@ -234,7 +226,8 @@ def _opener(job: SweepJob, chosen: int | None) -> None:
         if len(alike) > 1 and st.button(f"Compare every β of seed {seed}", key="sweep_compare_row"):
             _keep(job, alike)
     if score.diverged_at >= 0:
-        st.markdown(f"Diverged at step {score.diverged_at:,}: not scored.")
+        line = divergence(score.diverged_at, job.snapshot.configs[cell])
+        st.markdown(f"{line} Not scored.")
     else:
         st.markdown(
             f"Distance to the data {short(score.sw1)} ± {short(score.stderr)} (n = {SCORE_N:,}, floor "
@@ -252,38 +245,3 @@ def _keep(job: SweepJob, cells: Sequence[int]) -> None:
 
 def _name(config: RunConfig) -> str:
     return f"β = {config.beta:g}, seed {config.seed}"
-
-
-def status_line(snapshot: SweepSnapshot, *, started: bool) -> str:
-    """State and progress in words that tests and screen readers find too."""
-    if not started:
-        return f"**READY** · {len(snapshot.configs)} cells"
-    parts = [f"**{snapshot.state.value.upper()}**", f"{snapshot.num_done} of {len(snapshot.configs)} cells"]
-    if snapshot.state is JobState.RUNNING and snapshot.eta is not None:
-        parts.append(f"{duration(snapshot.eta)} to go")
-    return " · ".join(parts)
-
-
-def sentence(snapshot: SweepSnapshot, started: bool) -> str:
-    """What the grid says, with n, seeds and floor; never more than the seeds carry."""
-    if snapshot.message:
-        return snapshot.message
-    if not started:
-        return "Press Start: every cell is a run of its own, and the same seed means the same data and noise."
-    means = sweep_charts.summary(sweep_charts.table(snapshot), "sw1").to_dict("records")
-    if not means:
-        return "The first cells are training; each is scored when it ends."
-    best = min(means, key=lambda row: row["mean"])
-    seeds = int(best["n"])
-    floors = [score.floor for score in snapshot.scores if score is not None and math.isfinite(score.floor)]
-    interval = f" [{short(best['low'])}, {short(best['high'])}]" if math.isfinite(best["low"]) else ""
-    text = (
-        f"Lowest mean distance so far: β = {best['beta']:g}, {short(best['mean'])}{interval} over {seeds} "
-        f"seed{'s' if seeds > 1 else ''} (n = {SCORE_N:,}, floor {short(sum(floors) / len(floors))})."
-    )
-    if seeds < 2:
-        return f"{text} One seed says little about β."
-    rivals = [f"{row['beta']:g}" for row in means if row is not best and row["low"] <= best["mean"]]
-    if rivals:
-        return f"{text} The interval of β = {', '.join(rivals)} reaches that far down: more seeds would tell."
-    return text
