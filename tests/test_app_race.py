@@ -13,7 +13,8 @@ from streamlit.testing.v1 import AppTest
 
 from toylab.config import RunConfig
 from toylab.jobs import MAX_LANES, JobState, Snapshot
-from toylab.ui import race_stage, racing
+from toylab.ui import race_stage, racing, stored
+from toylab.ui import settings as ui_settings
 from toylab.ui.racing import Entrant
 
 APP = Path(__file__).parents[1] / "app.py"
@@ -30,6 +31,19 @@ def page(monkeypatch):
     if "race_job" in at.session_state and (job := at.session_state["race_job"]).active:
         job.stop()
         assert job.wait_for(lambda s: not job.active, 120)
+
+
+def test_the_stored_race_is_the_one_that_the_page_starts_with(page):
+    found = stored.first_race()
+    lanes = racing.lanes(ui_settings.read_config({}), racing.PRESETS[racing.FIRST])
+    assert [(label, config) for label, config in zip(found.labels, found.configs, strict=True)] == [
+        (lane.label, lane.config) for lane in lanes
+    ]
+    assert found.step == found.steps
+    assert "STORED RUN" in page.get("progress")[0].proto.text
+    page.selectbox(key="width").set_value(32).run()
+    assert not page.exception
+    assert "READY" in page.get("progress")[0].proto.text
 
 
 @pytest.mark.parametrize("name", racing.PRESETS)

@@ -9,27 +9,26 @@ import streamlit as st
 
 from toylab.jobs import JobState, Snapshot
 from toylab.ui import charts, scene, stage, theme
-from toylab.ui.words import short, waiting
+from toylab.ui.words import Kind, short, waiting
 
 SIDE = 218
 """Side of a square: four of them fill the stage at 1280 pixels."""
 CURVE_HEIGHT = 270
 
 
-def draw(snapshot: Snapshot, heads: Sequence[str], place: int = 0, started: bool = True) -> None:
+def draw(snapshot: Snapshot, heads: Sequence[str], place: int = 0, kind: Kind = "job") -> None:
     """Draw one snapshot.
 
     Args:
         snapshot: of a race, or of one that has not begun.
         heads: what stands above the squares; a lane that ran as something else says so.
         place: how many runs are ahead of a queued one.
-        started: whether there is a race at all; else its data are shown.
+        kind: a job, the race that comes with the app, or a preview: nothing but the data.
     """
     palette, colours = theme.palette(), theme.series()
     data = snapshot.data if snapshot.data is not None else scene.points(snapshot.config)
     frame, name = scene.frame(snapshot.config), scene.name(snapshot.config)
     with st.container(key="status"):
-        kind = "job" if started else "preview"
         st.progress(min(1.0, snapshot.step / snapshot.steps), text=stage.status_line(snapshot, kind))
     with st.container(key="race_squares", horizontal=True, wrap=True):
         for lane, label in enumerate(snapshot.labels):
@@ -46,7 +45,7 @@ def draw(snapshot: Snapshot, heads: Sequence[str], place: int = 0, started: bool
                     side=SIDE,
                 )
     with st.container(key="race_sentence"):
-        text = sentence(snapshot, place, started)
+        text = sentence(snapshot, place, kind)
         bad = snapshot.state in {JobState.DIVERGED, JobState.FAILED}
         st.markdown(f":red[{text}]" if bad else text)
     with st.container(key="race_curves", horizontal=True, wrap=False):
@@ -65,7 +64,7 @@ def draw(snapshot: Snapshot, heads: Sequence[str], place: int = 0, started: bool
                 )
 
 
-def sentence(snapshot: Snapshot, place: int = 0, started: bool = True) -> str:
+def sentence(snapshot: Snapshot, place: int = 0, kind: Kind = "job") -> str:
     """What to look at now."""
     state = snapshot.state
     if state is JobState.DIVERGED:
@@ -73,7 +72,7 @@ def sentence(snapshot: Snapshot, place: int = 0, started: bool = True) -> str:
     if snapshot.message:
         # Lanes diverged: those that arrived have their verdict all the same.
         return f"{snapshot.message} {verdict(snapshot)}" if state is JobState.DONE else snapshot.message
-    if not started:
+    if kind == "preview":
         return "Press Start: all lanes begin with the same weights and see the same data and noise."
     if state is JobState.QUEUED:
         return waiting(place)

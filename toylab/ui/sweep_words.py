@@ -6,7 +6,7 @@ from toylab.jobs import JobState, SweepSnapshot
 from toylab.jobs.ending import divergence
 from toylab.jobs.sweep_job import SCORE_N
 from toylab.ui import sweep_charts
-from toylab.ui.words import short, waiting
+from toylab.ui.words import Kind, short, waiting
 
 
 def duration(seconds: float) -> str:
@@ -18,21 +18,22 @@ def duration(seconds: float) -> str:
     return f"{max(1, round(seconds))} s" if seconds < 100 else f"{round(seconds / 60)} min"
 
 
-def status_line(snapshot: SweepSnapshot, *, started: bool) -> str:
+def status_line(snapshot: SweepSnapshot, kind: Kind = "job") -> str:
     """State and progress in words that tests and screen readers find too."""
-    if not started:
+    if kind == "preview":
         return f"**READY** · {len(snapshot.configs)} cells"
-    parts = [f"**{snapshot.state.value.upper()}**", f"{snapshot.num_done} of {len(snapshot.configs)} cells"]
+    state = "stored sweep" if kind == "stored" else snapshot.state.value
+    parts = [f"**{state.upper()}**", f"{snapshot.num_done} of {len(snapshot.configs)} cells"]
     if snapshot.state is JobState.RUNNING and snapshot.eta is not None:
         parts.append(f"{duration(snapshot.eta)} to go")
     return " · ".join(parts)
 
 
-def sentence(snapshot: SweepSnapshot, started: bool, place: int = 0) -> str:
+def sentence(snapshot: SweepSnapshot, kind: Kind = "job", place: int = 0) -> str:
     """What the grid says, with n, seeds and floor; never more than the seeds carry."""
     if snapshot.message:
         return snapshot.message
-    if not started:
+    if kind == "preview":
         return "Press Start: every cell is a run of its own, and the same seed means the same data and noise."
     means = sweep_charts.summary(sweep_charts.table(snapshot), "sw1").to_dict("records")
     if not means:
@@ -41,8 +42,9 @@ def sentence(snapshot: SweepSnapshot, started: bool, place: int = 0) -> str:
     seeds = int(best["n"])
     floors = [score.floor for score in snapshot.scores if score is not None and math.isfinite(score.floor)]
     interval = f" [{short(best['low'])}, {short(best['high'])}]" if math.isfinite(best["low"]) else ""
+    so_far = "" if snapshot.state is JobState.DONE else " so far"
     text = (
-        f"Lowest mean distance so far: β = {best['beta']:g}, {short(best['mean'])}{interval} over {seeds} "
+        f"Lowest mean distance{so_far}: β = {best['beta']:g}, {short(best['mean'])}{interval} over {seeds} "
         f"seed{'s' if seeds > 1 else ''} (n = {SCORE_N:,}, floor {short(sum(floors) / len(floors))})."
     )
     if seeds < 2:

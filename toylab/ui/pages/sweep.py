@@ -9,10 +9,21 @@ from toylab.config import RunConfig
 from toylab.jobs import JobState, SweepJob, SweepSnapshot
 from toylab.jobs.ending import divergence
 from toylab.jobs.sweep_job import SCORE_N
-from toylab.ui import controls, router, scene, session, settings, shelf, sweep_charts, theme, transport
+from toylab.ui import (
+    controls,
+    router,
+    scene,
+    session,
+    settings,
+    shelf,
+    stored,
+    sweep_charts,
+    theme,
+    transport,
+)
 from toylab.ui.guard import guarded
 from toylab.ui.sweep_words import duration, sentence, status_line
-from toylab.ui.words import short
+from toylab.ui.words import Kind, short
 
 TITLE = "Sweep"
 ORDER = 20
@@ -20,6 +31,8 @@ ORDER = 20
 RAIL_WIDTH = 292
 LIVE_SECONDS = 0.5
 MAX_BETAS, MAX_SEEDS = 11, 5
+FIRST, LAST, NUM_BETAS, NUM_SEEDS = 0.0, 1.5, 4, 3
+"""The grid that the page starts with."""
 MAX_COMPARED = 6
 """Runs that the page Compare shows at once."""
 SCORING_SECONDS = 0.5
@@ -72,11 +85,15 @@ def plan(base: RunConfig, first: float, last: float, count: int, num_seeds: int)
 def _cells() -> list[RunConfig]:
     state = st.session_state
     first, last = sorted(
-        (settings.snap_beta(state.get("sweep_from", 0.0)), settings.snap_beta(state.get("sweep_to", 1.5)))
+        (settings.snap_beta(state.get("sweep_from", FIRST)), settings.snap_beta(state.get("sweep_to", LAST)))
     )
-    return plan(
-        controls.config(), first, last, int(state.get("sweep_betas", 4)), int(state.get("sweep_seeds", 2))
-    )
+    count, num_seeds = state.get("sweep_betas", NUM_BETAS), state.get("sweep_seeds", NUM_SEEDS)
+    return plan(controls.config(), first, last, int(count), int(num_seeds))
+
+
+def default_cells() -> list[RunConfig]:
+    """The grid that the page starts with."""
+    return plan(settings.read_config({}), FIRST, LAST, NUM_BETAS, NUM_SEEDS)
 
 
 def _rail(job: SweepJob | None) -> None:
@@ -92,20 +109,20 @@ def _rail(job: SweepJob | None) -> None:
             "β from",
             settings.BETA_MIN,
             settings.BETA_MAX,
-            0.0,
+            FIRST,
             0.25,
             key="sweep_from",
             persist_state="session",
         )
     with last:
         st.number_input(
-            "β to", settings.BETA_MIN, settings.BETA_MAX, 1.5, 0.25, key="sweep_to", persist_state="session"
+            "β to", settings.BETA_MIN, settings.BETA_MAX, LAST, 0.25, key="sweep_to", persist_state="session"
         )
     count, seeds = st.columns(2, gap="small")
     with count:
-        st.number_input("Values of β", 1, MAX_BETAS, 4, key="sweep_betas", persist_state="session")
+        st.number_input("Values of β", 1, MAX_BETAS, NUM_BETAS, key="sweep_betas", persist_state="session")
     with seeds:
-        st.number_input("Seeds", 1, MAX_SEEDS, 2, key="sweep_seeds", persist_state="session")
+        st.number_input("Seeds", 1, MAX_SEEDS, NUM_SEEDS, key="sweep_seeds", persist_state="session")
     _estimate(job)
     controls.dataset_picker()
     controls.run_settings()
@@ -163,17 +180,21 @@ def _stage(job: SweepJob | None) -> None:
     st.fragment(_live, run_every=seconds)(job.snapshot.state if job is not None else None)
 
 
+def _unstarted() -> tuple[SweepSnapshot, Kind]:
+    """The stored sweep where it is the one that the controls ask for, else the grid as it will be."""
+    cells = tuple(_cells())
+    if cells == stored.first_sweep().configs:
+        return stored.first_sweep(), "stored"
+    return SweepSnapshot(0, JobState.STOPPED, cells, (None,) * len(cells)), "preview"
+
+
 @guarded
 def _live(drawn_state: JobState | None) -> None:
     job, palette = session.job("sweep"), theme.palette()
-    snapshot = (
-        job.snapshot
-        if job is not None
-        else SweepSnapshot(0, JobState.STOPPED, tuple(_cells()), (None,) * len(_cells()))
-    )
+    snapshot, kind = (job.snapshot, "job") if job is not None else _unstarted()
     cells = sweep_charts.table(snapshot)
     with st.container(key="status"):
-        st.progress(snapshot.share_done, text=status_line(snapshot, started=job is not None))
+        st.progress(snapshot.share_done, text=status_line(snapshot, kind))
     metric = (
         st.segmented_control(
             "Shown",
@@ -194,7 +215,7 @@ def _live(drawn_state: JobState | None) -> None:
             sweep_charts.over_beta(cells, metric, palette, "sweep_over_beta")
     with st.container(key="sweep_sentence"):
         place = session.manager().place(job) if job is not None else 0
-        text = sentence(snapshot, job is not None, place)
+        text = sentence(snapshot, kind, place)
         st.markdown(f":red[{text}]" if snapshot.state is JobState.FAILED else text)
     if job is not None and idle:
         _opener(job, chosen)
