@@ -203,9 +203,13 @@ def _stage(job: TrainingJob | None) -> None:
 def _live(drawn_state: JobState | None) -> None:
     """The one fragment that runs by itself; ``drawn_state`` is what the buttons outside were drawn for."""
     job = session.job("race")
-    base, heads = controls.config(), racing.labels(entrants())
-    if job is None or (not job.active and not scene.same_data(job.snapshot.config, base)):
-        race_stage.draw(race_stage.preview([base] * len(heads), heads), heads, started=False)
+    base, heads, problem = controls.config(), racing.labels(entrants()), controls.problem()
+    over = job is None or not job.active
+    if over and problem:
+        race_stage.draw(race_stage.unready(base, heads, problem, controls.own_points()), heads, started=False)
+        return
+    if job is None or (over and not scene.same_data(job.snapshot.config, base)):
+        race_stage.draw(race_stage.preview(base, heads), heads, started=False)
         return
     snapshot = job.snapshot
     race_stage.draw(snapshot, heads, place=session.manager().place(job))
