@@ -37,8 +37,9 @@ STYLE = """
   .st-key-race > div { width: 100% !important; flex: 1 1 100% !important; }
 }
 @media (max-width: 640px) {
-  .st-key-race_squares > div, .st-key-race_heads > div { width: calc(50% - 0.4rem) !important; }
-  .st-key-race_squares canvas { max-width: 100%; height: auto !important; }
+  .st-key-race_squares > div, .st-key-race_heads > div { flex: 0 0 calc(50% - 0.4rem) !important; min-width: 0; }
+  .st-key-race_squares div, .st-key-race_heads div { max-width: 100%; }
+  .st-key-race_squares :is(canvas, svg.marks) { max-width: 100%; height: auto !important; }
   .st-key-race_curves { flex-wrap: wrap; }
   .st-key-race_curves > div { flex: 1 1 100% !important; width: 100% !important; }
 }
