@@ -1,12 +1,15 @@
 """The stage of a race: up to four squares on shared axes, one sentence, and curves of all lanes."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 import streamlit as st
+from jaxtyping import Float
 
+from toylab.config import RunConfig
 from toylab.jobs import JobState, Snapshot
 from toylab.ui import charts, scene, stage, theme
 from toylab.ui.words import Kind, short, waiting
@@ -137,6 +140,13 @@ def _marks(snapshot: Snapshot, column: str) -> pd.DataFrame:
     return marks
 
 
-def preview(configs: Sequence, labels: Sequence[str]) -> Snapshot:
-    """What to show before a race: its data."""
-    return Snapshot(seq=0, state=JobState.STOPPED, configs=tuple(configs), labels=tuple(labels))
+def preview(config: RunConfig, labels: Sequence[str]) -> Snapshot:
+    """What to show before a race: the data of ``config``, once per lane."""
+    return Snapshot(0, JobState.STOPPED, (config,) * len(labels), tuple(labels))
+
+
+def unready(
+    config: RunConfig, labels: Sequence[str], problem: str, points: Float[np.ndarray, "n 2"] | None
+) -> Snapshot:
+    """What to show while own data cannot be raced on: the points so far, and why."""
+    return dataclasses.replace(preview(config, labels), data=points, message=problem)

@@ -35,6 +35,8 @@ def _token() -> str:
     return secrets.token_hex(16)
 
 
+SLOTS = ("lab", "race", "sweep")
+"""Where a tab may have a job: one per page that trains."""
 JOB_PARAMETER = "run"
 """Where the address names the job: a tab that is loaded anew finds its run again."""
 

@@ -58,6 +58,9 @@ def render() -> None:
         with st.container(key="rail", width=292):
             _rail()
         with st.container(key="maps_stage"):
+            if problem := controls.problem():
+                st.info(problem)
+                return
             future = _asked()
             st.fragment(_shown, run_every=None if future.done() else POLL_SECONDS)()
 
@@ -87,6 +90,8 @@ def _sources() -> dict[str, str]:
     Nets come first: theirs take a second, the exact solution an ODE per place and time.
     """
     wanted = controls.config()
+    if controls.problem():  # then that is a run of the default set, which nobody asked for
+        return {EXACT: "the exact solution"}
     own = {
         kept.id: kept.label
         for kept in reversed(shelf.finished())

@@ -134,7 +134,7 @@ def _start() -> None:
 
 def _estimate(job: SweepJob | None) -> None:
     """How long the grid will take, from the time of a step measured on this machine."""
-    if job is not None and job.active:
+    if (job is not None and job.active) or controls.problem():
         return
     st.fragment(_measured, run_every=0.5)()
 
@@ -216,6 +216,8 @@ def _live(drawn_state: JobState | None) -> None:
     with st.container(key="sweep_sentence"):
         place = session.manager().place(job) if job is not None else 0
         text = sentence(snapshot, kind, place)
+        if job is None or not job.active:
+            text = controls.problem() or text
         st.markdown(f":red[{text}]" if snapshot.state is JobState.FAILED else text)
     if job is not None and idle:
         _opener(job, chosen)
