@@ -1,5 +1,6 @@
 """The page of maps: what it shows is what the diagnostics say, and another beta asks for nothing new."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -76,3 +77,29 @@ def test_the_page_maps_the_stored_net_and_moves_without_computing(monkeypatch):
     assert not at.exception
     assert at.session_state["computations"]["maps"] is asked
     assert "**β = 1.5**" in "\n".join(element.value for element in at.markdown)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError("the dataset has no density\nmore"), "No maps: the dataset has no density"),
+        (RuntimeError("INTERNAL: dot_general at /home/x"), "This part of the page failed"),
+    ],
+)
+def test_maps_that_fail_are_told_in_words_of_ours(monkeypatch, error, said):
+    def broken(*_):
+        raise error
+
+    monkeypatch.setenv("TOYLAB_WARM_UP", "0")
+    monkeypatch.setattr(page_of_maps, "_compute", broken)
+    at = AppTest.from_file(str(APP), default_timeout=60)
+    at.run()
+    switch_page(at, "maps").run()
+    at.select_slider(key="maps_r").set_value(0.25).run()
+    deadline = time.monotonic() + 60
+    while not at.error and time.monotonic() < deadline:
+        time.sleep(0.1)
+        at.run()
+    (line,) = [element.value for element in at.error]
+    assert line.startswith(said)
+    assert "INTERNAL" not in line

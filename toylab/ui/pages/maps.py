@@ -155,6 +155,8 @@ def _shown() -> None:
         )
         return
     if error := future.exception():
+        if not isinstance(error, ValueError):
+            raise error  # what nobody foresaw is for the guard, which tells it in words of ours
         st.error(f"No maps: {str(error).splitlines()[0]}")
         return
     left, right = (future.result().with_beta(beta) for beta in _betas())

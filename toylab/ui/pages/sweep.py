@@ -35,6 +35,8 @@ FIRST, LAST, NUM_BETAS, NUM_SEEDS = 0.0, 1.5, 4, 3
 """The grid that the page starts with."""
 MAX_COMPARED = 6
 """Runs that the page Compare shows at once."""
+LEAVE = "sweep_leave"
+"""Where the fragment leaves the wish to go to Compare: only the page itself may go (see `router.go`)."""
 SCORING_SECONDS = 0.5
 """About what the score of a cell takes, besides its steps."""
 
@@ -52,6 +54,8 @@ STYLE = """
 
 def render() -> None:
     """Draw the page."""
+    if st.session_state.pop(LEAVE, False):
+        router.go("compare")
     controls.read_address()
     job = session.job("sweep")
     with st.container(key="sweep", horizontal=True, wrap=False):
@@ -243,7 +247,6 @@ def _opener(job: SweepJob, chosen: int | None) -> None:
     seed = job.snapshot.configs[cell].seed
     alike = [each for each in finished if job.snapshot.configs[each].seed == seed][:MAX_COMPARED]
     with st.container(key="sweep_open", horizontal=True):
-        # Not a callback: a page is left from the script, not before it.
         if st.button("Open in Compare", key="sweep_compare"):
             _keep(job, [cell])
         if len(alike) > 1 and st.button(f"Compare every β of seed {seed}", key="sweep_compare_row"):
@@ -263,7 +266,8 @@ def _keep(job: SweepJob, cells: Sequence[int]) -> None:
     for cell in cells:
         run = job.run(cell)
         shelf.keep(run, shelf.label_of(run), "sweep")
-    router.go("compare")
+    st.session_state[LEAVE] = True
+    st.rerun(scope="app")
 
 
 def _name(config: RunConfig) -> str:
