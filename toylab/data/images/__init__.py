@@ -1,0 +1,7 @@
+"""Sets of labelled images: pixels in [-1, 1], one file per set."""
+
+from toylab.data.images.digits import digits_images
+from toylab.data.images.fashion import fashion_images
+from toylab.data.images.images import Images
+
+__all__ = ["Images", "digits_images", "fashion_images"]

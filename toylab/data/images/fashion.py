@@ -1,0 +1,68 @@
+"""Fashion-MNIST from a Debian package: read where it is installed, never downloaded."""
+
+import gzip
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from toylab.data.images.images import Images, scaled
+
+FOLDER = Path("/usr/share/datasets/fashion-mnist")
+"""Where the package puts its files; the environment variable TOYLAB_FASHION names another folder."""
+INSTALL = "apt-get install dataset-fashion-mnist"
+WITHOUT_ROOT = "apt-get download dataset-fashion-mnist && dpkg-deb -x dataset-fashion-mnist_*.deb DIR"
+
+SHA256 = {
+    "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+    "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+    "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+    "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+}
+"""Of the unpacked files: the package packs them anew, so that digests of the packed ones differ from upstream's."""
+COUNTS = {"train": 60_000, "t10k": 10_000}
+SIDE = 28
+PARTS = {"train": ("train",), "test": ("t10k",), "all": ("train", "t10k")}
+
+
+def fashion_images(part: str = "train") -> Images:
+    """Photographs of clothes, pixels (n, 28, 28, 1): n = 60,000 (train), 10,000 (test) or both (all); ten classes.
+
+    Raises:
+        ValueError: an unknown part, or a file whose SHA-256 is not the published one.
+        FileNotFoundError: the package is not installed; the line says how to install it.
+
+    Source: Xiao, Rasul and Vollgraf 2017 (xiao2017fashion).
+    """
+    if part not in PARTS:
+        raise ValueError(f"unknown part {part!r} of fashion; choices: {', '.join(PARTS)}")
+    folder = Path(os.environ.get("TOYLAB_FASHION", FOLDER))
+    pixels, labels = [], []
+    for name in PARTS[part]:
+        count = COUNTS[name]
+        pixels.append(
+            _read(folder, f"{name}-images-idx3-ubyte", header=16, size=count * SIDE**2).reshape(
+                count, SIDE, SIDE
+            )
+        )
+        labels.append(_read(folder, f"{name}-labels-idx1-ubyte", header=8, size=count))
+    return scaled(np.concatenate(pixels), np.concatenate(labels), white=255)
+
+
+def _read(folder: Path, name: str, header: int, size: int) -> UInt8[np.ndarray, " size"]:
+    """The bytes behind the header of one idx file: what they are is settled by the digest."""
+    path = folder / f"{name}.gz"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} is missing: install Fashion-MNIST by `{INSTALL}` (Debian, Ubuntu), or without root by "
+            f"`{WITHOUT_ROOT}` and TOYLAB_FASHION=DIR{FOLDER}"
+        )
+    with gzip.open(path, "rb") as stream:
+        data = stream.read(header + size + 1)  # a byte more than there should be: never more than that
+    if (found := hashlib.sha256(data).hexdigest()) != SHA256[name]:
+        raise ValueError(
+            f"{path} is not Fashion-MNIST: unpacked it has SHA-256 {found[:12]}..., not {SHA256[name][:12]}..."
+        )
+    return np.frombuffer(data, np.uint8, offset=header)
