@@ -11,7 +11,7 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -71,6 +71,38 @@ def read_arrays(
         raise ValueError(one_line(error)) from None
 
 
+def read_layout(
+    source: str | os.PathLike | bytes, layout: Mapping[str, tuple[int, ...]], *, max_bytes: int
+) -> dict[str, Float[np.ndarray, "..."]]:
+    """The arrays of an npz file that must be exactly those of ``layout``: name -> shape; finite floats.
+
+    Raises:
+        ValueError: another array, a missing one, another shape or dtype, or anything damaged; one line that says what.
+        FileNotFoundError: no such file.
+    """
+    data = source if isinstance(source, bytes) else read_bytes(source, max_bytes)
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = _checked_members(archive, max_bytes, len(layout))
+            if missing := sorted(set(layout) - set(members)):
+                raise ValueError(f"has no array {missing[0]!r}, one of the {len(layout)} it must have")
+            if foreign := sorted(set(members) - set(layout)):
+                raise ValueError(
+                    f"has an array {foreign[0]!r}, which is none of the {len(layout)} it must have"
+                )
+            arrays = {}
+            for name, shape in layout.items():
+                with archive.open(members[name]) as stream:  # with a size, as in read_arrays
+                    content = stream.read(members[name].file_size)
+                found, array = _parse_values(content, f"array {name!r}", "f")
+                if found != shape:
+                    raise ValueError(f"array {name!r} has shape {found}, not {shape}")
+                arrays[name] = array()
+            return arrays
+    except _DAMAGE as error:
+        raise ValueError(one_line(error)) from None
+
+
 def read_array(data: bytes, *, max_rows: int = 1_000_000, kinds: str = "f") -> Float[np.ndarray, "n dim"]:
     """The array of an npy file given as bytes; checks and errors as in ``read_arrays``."""
     try:
@@ -112,10 +144,12 @@ def with_place(error: BaseException) -> str:
     return place + one_line(error)
 
 
-def _checked_members(archive: zipfile.ZipFile, max_bytes: int) -> dict[str, zipfile.ZipInfo]:
+def _checked_members(
+    archive: zipfile.ZipFile, max_bytes: int, max_members: int = MAX_MEMBERS
+) -> dict[str, zipfile.ZipInfo]:
     infos = archive.infolist()
-    if len(infos) > MAX_MEMBERS:
-        raise ValueError(f"has {len(infos)} members, at most {MAX_MEMBERS} are read")
+    if len(infos) > max_members:
+        raise ValueError(f"has {len(infos)} members, at most {max_members} are read")
     if (size := sum(info.file_size for info in infos)) > max_bytes:
         raise ValueError(f"unpacks to {size} bytes, at most {max_bytes} are read")
     # zipfile bounds what deflate may unpack in one go, but not bz2 and lzma.
@@ -130,7 +164,19 @@ def _checked_members(archive: zipfile.ZipFile, max_bytes: int) -> dict[str, zipf
 def _parse_npy(
     data: bytes, what: str, max_rows: int, kinds: str, min_rows: int = 1
 ) -> Float[np.ndarray, "n dim"]:
-    """Header first; the array only if the data have exactly the size that the header claims."""
+    """The array of a table; the arguments bound its rows and name its dtypes."""
+    shape, array = _parse_values(data, what, kinds)
+    if len(shape) != 2 or shape[0] < min_rows or shape[1] < 1:
+        raise ValueError(f"{what} has shape {shape}, not (n, dim)")
+    if shape[0] > max_rows:
+        raise ValueError(f"{what} has {shape[0]} rows, at most {max_rows} are read")
+    return array()
+
+
+def _parse_values(
+    data: bytes, what: str, kinds: str
+) -> tuple[tuple[int, ...], Callable[[], Float[np.ndarray, "..."]]]:
+    """The shape that the header claims, and a function that makes the array if the data have exactly that size."""
     stream = io.BytesIO(data)
     version = np.lib.format.read_magic(stream)
     if version == (1, 0):
@@ -141,16 +187,16 @@ def _parse_npy(
         raise ValueError(f"{what} has npy version {version}, not 1.0 or 2.0")
     if dtype.hasobject or dtype.kind not in kinds or dtype.itemsize > 8:
         raise ValueError(f"{what} has dtype {dtype}, not one of: {', '.join(_KINDS[kind] for kind in kinds)}")
-    if len(shape) != 2 or shape[0] < min_rows or shape[1] < 1:
-        raise ValueError(f"{what} has shape {shape}, not (n, dim)")
-    if shape[0] > max_rows:
-        raise ValueError(f"{what} has {shape[0]} rows, at most {max_rows} are read")
-    values, num_bytes = data[stream.tell() :], math.prod(shape) * dtype.itemsize
-    if num_bytes != len(values):
-        raise ValueError(f"{what} claims {num_bytes} bytes of data, the file has {len(values)}")
-    raw = np.frombuffer(values, dtype).reshape(shape, order="F" if fortran_order else "C")
-    precision = np.float32 if dtype.kind == "f" and dtype.itemsize <= 4 else np.float64
-    array = np.array(raw, dtype=precision, order="C")
-    if not np.all(np.isfinite(array)):
-        raise ValueError(f"{what} has values that are NaN or infinite")
-    return array
+
+    def array() -> Float[np.ndarray, "..."]:
+        values, num_bytes = data[stream.tell() :], math.prod(shape) * dtype.itemsize
+        if num_bytes != len(values):
+            raise ValueError(f"{what} claims {num_bytes} bytes of data, the file has {len(values)}")
+        raw = np.frombuffer(values, dtype).reshape(shape, order="F" if fortran_order else "C")
+        precision = np.float32 if dtype.kind == "f" and dtype.itemsize <= 4 else np.float64
+        made = np.array(raw, dtype=precision, order="C")
+        if not np.all(np.isfinite(made)):
+            raise ValueError(f"{what} has values that are NaN or infinite")
+        return made
+
+    return shape, array

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
+from toylab.notebook import notebook_html
 from toylab.registry import Registry
 from toylab.types import Count, DataShape, Labels, Matrix, Point, Points, PRNGKey, Scalar
 
@@ -99,6 +100,29 @@ class AbstractDataset(eqx.Module):
             raise ValueError(f"n must be at least 1, got {n}")
         with jax.enable_x64(False):  # float64 would draw other numbers
             return np.asarray(_draw(self, jax.random.key(seed), n))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows of a dataset: its law, its size, and points of it."""
+        from toylab.plots import data_figure, png_bytes  # matplotlib is for those who draw
+
+        picture = png_bytes(data_figure(self.sample(4096)), dpi=80) if self.dim > 1 else None
+        return notebook_html(facts_of(self), picture, "4,096 data points")
+
+
+def facts_of(dataset: AbstractDataset) -> dict[str, str]:
+    """Label -> text of what tells a distribution apart: law, dimension, modes, mean and spread of each coordinate."""
+    moments, modes = dataset.moments(), dataset.modes()
+    facts = {"Law": type(dataset).__name__, "Dimension": str(dataset.dim)}
+    if modes is not None:
+        facts["Modes"] = str(int(np.count_nonzero(modes.weights)))
+    if dataset.dim <= 4:
+        facts["Mean"] = _row(moments.mean)
+        facts["Standard deviation"] = _row(np.sqrt(np.diag(moments.covariance)))
+    return facts
+
+
+def _row(numbers: Float[np.ndarray, " dim"]) -> str:
+    return ", ".join(f"{number + 0.0:.2f}" for number in np.round(numbers, 2))
 
 
 @eqx.filter_jit

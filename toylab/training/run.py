@@ -16,10 +16,11 @@ from toylab.config import Change, RunConfig, with_changes
 from toylab.data import AbstractDataset
 from toylab.data.options import number, whole
 from toylab.nets import flat_net
+from toylab.notebook import notebook_html
 from toylab.parallel import single_precision
 from toylab.training.ensemble import draw_samples
 from toylab.training.experiment import Experiment, build_experiment
-from toylab.training.notebook import facts_of, notebook_html
+from toylab.training.facts import facts_of
 from toylab.training.state import TrainState, init_state
 from toylab.types import PRNGKey, VelocityNet
 
@@ -159,7 +160,7 @@ class Run:
         from toylab.plots import png_bytes
 
         figure = png_bytes(self.plot(), dpi=80) if self.dataset.dim > 1 else None
-        return notebook_html(facts_of(self), figure)
+        return notebook_html(facts_of(self), figure, "Samples over data, and the history")
 
     def save(self, path: str | Path) -> Path:
         """Write the run folder at ``path``, atomically, replacing an older run there.
