@@ -1,8 +1,8 @@
 """The pages of texts: links lead somewhere, generated pages are current, and every example runs."""
 
 import importlib.util
+import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -19,14 +19,21 @@ from toylab.proxies import proxies
 from toylab.times import time_samplers
 
 ROOT = Path(__file__).parents[1]
-PAGES = [
-    ROOT / name
-    for name in subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md", "*.ipynb"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    ).stdout.split()
-]  # fmt: skip
+PAGES = sorted(
+    page
+    for pattern in ("*.md", "docs/**/*.md", "results/**/*.md", "notebooks/*.ipynb")
+    for page in ROOT.glob(pattern)
+)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+def prose(page: Path) -> str:
+    """What a reader sees as text: of a notebook its cells of Markdown, of a page all but its code."""
+    text = page.read_text(encoding="utf-8")
+    if page.suffix == ".ipynb":
+        cells = json.loads(text)["cells"]
+        text = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    return re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.DOTALL)
 
 
 def headings(page: Path) -> set[str]:
@@ -37,9 +44,9 @@ def headings(page: Path) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page):
-    for link in LINK.findall(page.read_text(encoding="utf-8")):
+    for link in LINK.findall(prose(page)):
         if re.match(r"[a-z]+:", link):
-            continue  # another site, or an image inside a notebook
+            continue  # another site
         path, _, anchor = link.partition("#")
         target = (page.parent / path).resolve() if path else page
         assert target.exists(), f"{page.name} links to {link}"
