@@ -1,9 +1,12 @@
-"""``toylab sweep``: a grid of runs."""
+"""``toylab sweep``: a grid of runs, at once or in steps: plan, run, merge, submit."""
 
+import importlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from toylab.cli import parsing
 from toylab.cli.dispatch import DIVERGED, DONE, INTERRUPTED
@@ -12,6 +15,12 @@ from toylab.cli.output import note, print_json
 from toylab.cli.sample import check_number
 from toylab.cli.settings import KINDS, Whole, settings_class, settings_of
 from toylab.cli.train import base_settings, no_divergence_warning, with_settings
+
+if TYPE_CHECKING:
+    from toylab.sweep import Cell, Scoring
+
+STEPS = ("plan", "run", "merge", "submit")
+"""`toylab sweep STEP`: the module of each is ``sweep_STEP``."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +31,8 @@ class Flags:
     same line again skips what is finished and continues what was interrupted. Where cells diverged the
     others are saved all the same, and the exit code is 3. Of several methods each takes the settings it
     uses.
+
+    In steps, for several machines: toylab sweep plan, run, submit (SLURM), merge; each has its own --help.
     """
 
     out: Path = Path("runs/sweep")
@@ -42,26 +53,61 @@ class Flags:
     """Print one JSON object about the finished sweep."""
 
 
-def parse(argv: Sequence[str]) -> Flags:
-    """The flags, with numbers in range.
+def parse(argv: Sequence[str]) -> Callable[[], int]:
+    """What the command is to do: a step of a planned sweep, or a sweep at once.
 
     Raises:
         ValueError: a bad flag or value.
     """
-    flags = parsing.parse("sweep", with_settings(Flags, settings_class(base_settings(argv), many=True)), argv)
+    if argv and argv[0] in STEPS:
+        step = importlib.import_module(f"toylab.cli.sweep_{argv[0]}")
+        return partial(step.run, step.parse(argv[1:]))
+    if argv and not argv[0].startswith("-"):
+        raise ValueError(f"unknown step {argv[0]!r} of a sweep; choices: {', '.join(STEPS)}, or flags alone")
+    flags = parse_grid("sweep", Flags, argv)
+    check_number("lanes", flags.lanes, 0, 4096)
+    return partial(run_at_once, flags)
+
+
+def run(task: Callable[[], int]) -> int:
+    """Do it."""
+    return task()
+
+
+def parse_grid(command: str, into: type, argv: Sequence[str]) -> Any:
+    """Flags of ``into`` and lists of settings, the flags of the final evaluation checked.
+
+    Raises:
+        ValueError: a bad flag or value.
+    """
+    flags = parsing.parse(command, with_settings(into, settings_class(base_settings(argv), many=True)), argv)
     check_number("score-n", flags.score_n, 1, 1_000_000)
     check_number("score-keys", flags.score_keys, 1, 1_000)
-    check_number("lanes", flags.lanes, 0, 4096)
     return flags
 
 
-def run(flags: Flags) -> int:
+def run_at_once(flags: Flags) -> int:
     """Train what is not finished yet."""
-    from toylab.metrics import metrics
-    from toylab.sweep import Progress, Scoring, plan, run_sweep, shard, where_used
+    from toylab.sweep import shard
 
-    index, count = parse_shard(flags.shard)
-    settings = settings_of(flags.settings)  # type: ignore[attr-defined]
+    part = parse_shard(flags.shard)
+    cells, scoring = planned(flags)
+    cells = shard(cells, *part)
+    check_buildable(cells)
+    make_writable(flags.out)
+    return train_cells(cells, flags.out, scoring, flags.lanes, flags.shard, flags.json)
+
+
+def planned(flags: Any) -> "tuple[list[Cell], Scoring]":
+    """The cells that lists of settings mean, and their final evaluation; JAX is started.
+
+    Raises:
+        ValueError: a grid or metric that cannot be.
+    """
+    from toylab.metrics import metrics
+    from toylab.sweep import Scoring, plan, where_used
+
+    settings = settings_of(flags.settings)
     grid = {name: [value] if KINDS[name] is dict else value for name, value in settings.items()}
     cells = plan(grid)
     scoring = Scoring(
@@ -74,13 +120,28 @@ def run(flags: Flags) -> int:
     start_jax()
     if len(grid["method"]) > 1:  # of one method a setting without use is a mistake
         cells = where_used(cells)
-    cells = shard(cells, index, count)
-    from toylab.training import TrainingInterrupted
+    return cells, scoring
+
+
+def check_buildable(cells: "Sequence[Cell]") -> None:
+    """Names and options are wrong or right before any folder is made.
+
+    Raises:
+        ValueError: a wrong one.
+    """
     from toylab.training.experiment import build_experiment
 
     for cell in cells:
-        build_experiment(cell.config)  # names and options are wrong or right before any folder is made
-    make_writable(flags.out)
+        build_experiment(cell.config)
+
+
+def train_cells(
+    cells: "Sequence[Cell]", out: Path, scoring: "Scoring", lanes: int, part: str, as_json: bool
+) -> int:
+    """Train what is not finished yet, and say how far it came; the exit code."""
+    from toylab.sweep import Progress, run_sweep
+    from toylab.training import TrainingInterrupted
+
     begin = time.perf_counter()
 
     def tell(done: Progress) -> None:
@@ -89,19 +150,17 @@ def run(flags: Flags) -> int:
 
     try:
         with no_divergence_warning():
-            done = run_sweep(cells, flags.out, scoring, flags.lanes or None, on_progress=tell)
+            done = run_sweep(cells, out, scoring, lanes or None, on_progress=tell)
     except TrainingInterrupted:
-        note(f"interrupted, state saved in {flags.out}; the same command continues")
+        note(f"interrupted, state saved in {out}; the same command continues")
         return INTERRUPTED
-    facts = {**done._asdict(), "diverged": num_diverged([flags.out / cell.name for cell in cells])}
-    if flags.json:
-        print_json(
-            {"out": str(flags.out), "shard": flags.shard, **facts, "cells": [cell.name for cell in cells]}
-        )
+    facts = {**done._asdict(), "diverged": num_diverged([out / cell.name for cell in cells])}
+    if as_json:
+        print_json({"out": str(out), "shard": part, **facts, "cells": [cell.name for cell in cells]})
     else:
         counts = f"{done.trained} cells trained, {done.skipped} were finished, {facts['diverged']} diverged"
-        print(f"{flags.out}: {counts}")
-        note(f"next: toylab report {flags.out}")
+        print(f"{out}: {counts}")
+        note(f"next: toylab report {out}")
     if facts["diverged"]:
         note(f"{facts['diverged']} of {len(cells)} cells diverged; all others are saved")
         return DIVERGED

@@ -8,7 +8,7 @@ from toylab.data.images.images import Images, scaled
 def digits_images() -> Images:
     """The 1,797 digits, pixels (1797, 8, 8, 1), ten classes of 174 to 183 each.
 
-    Source: Alpaydin and Kaynak 1998 (alpaydin1998cascading), the test part of the UCI set of optical digits, as scikit-learn has it.
+    Source: Alpaydin and Kaynak 1998 (alpaydin1998cascading): the test part of the UCI set of optical digits.
     """
     from sklearn.datasets import load_digits  # most of a second: only those pay who look at digits
 

@@ -1,0 +1,30 @@
+"""Grids of runs: planned as a list, trained in lanes, split between machines, merged into one table.
+
+A cell is one config, and its folder is named by the config's hash. What is finished is on disk, whole; running the same
+line again does what is missing.
+"""
+
+from toylab.sweep.cells import Cell, cell_name, plan, shard, where_used
+from toylab.sweep.merging import Merged, merge, write_merged
+from toylab.sweep.planfile import SweepPlan, read_plan, write_plan
+from toylab.sweep.running import SCORES, Progress, Scoring, equal_chunks, is_finished, run_sweep
+
+__all__ = [
+    "SCORES",
+    "Cell",
+    "Merged",
+    "Progress",
+    "Scoring",
+    "SweepPlan",
+    "cell_name",
+    "equal_chunks",
+    "is_finished",
+    "merge",
+    "plan",
+    "read_plan",
+    "run_sweep",
+    "shard",
+    "where_used",
+    "write_merged",
+    "write_plan",
+]
