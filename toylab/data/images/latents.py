@@ -132,7 +132,7 @@ def latents(folder: str = "", labels: bool = True, num_classes: int = 1000) -> L
 
 def write_latents(
     folder: Path,
-    moments: Iterable[Float[np.ndarray, "n two_channels height width"]],
+    moments: Iterable[Float[np.ndarray, "_ two_channels height width"]],
     labels: Int[np.ndarray, " n"],
 ) -> int:
     """Write shards from means and standard deviations as an encoder gives them, channels first; returns the rows.
