@@ -114,6 +114,8 @@ def sweep_figure(table: pd.DataFrame) -> Figure:
 def compare_figure(table: pd.DataFrame) -> Figure:
     """A row per dataset, best contestant on top: sliced W1 with intervals and floor, gradient variance, seconds.
 
+    Of the last two, those that were measured.
+
     Args:
         table: columns dataset, contestant, sw1, low, high (NaN for a single seed), floor, grad_variance, seconds; as
             from `toylab compare`.
@@ -126,12 +128,16 @@ def compare_figure(table: pd.DataFrame) -> Figure:
         raise ValueError("nothing to draw")
     tallest = max(int((table["dataset"] == name).sum()) for name in names)
     figure = Figure(figsize=(3.2 * PANEL, len(names) * (1.0 + 0.24 * tallest)), layout="constrained")
-    rows = figure.subplots(len(names), 3, squeeze=False, sharey="row", width_ratios=(2, 1, 1))
+    shown = [
+        each for each in _COMPARED if each[0] == "sw1" or np.isfinite(table[each[0]].astype(float)).any()
+    ]
+    widths = [2, *[1] * (len(shown) - 1)]
+    rows = figure.subplots(len(names), len(shown), squeeze=False, sharey="row", width_ratios=widths)
     for panels, name in zip(rows, names, strict=True):
         part = table[(table["dataset"] == name) & table["sw1"].notna()].iloc[::-1]
         heights = np.arange(len(part))
         colours = [BASELINE if contestant == "vanilla" else CHOSEN for contestant in part["contestant"]]
-        for panel, column, label in zip(panels, *_COMPARED, strict=True):
+        for panel, (column, label) in zip(panels, shown, strict=True):
             values = np.asarray(part[column], float)
             panel.barh(heights, np.nan_to_num(values), color=colours, height=0.6)
             panel.set(xlabel=label, yticks=heights, yticklabels=list(part["contestant"]))
@@ -143,15 +149,18 @@ def compare_figure(table: pd.DataFrame) -> Figure:
         panels[0].axvline(float(part["floor"].mean()), color=DATA, ls="--", lw=1)
         panels[0].set_title(name, loc="left")
         panels[0].set_xlim(0, _UNBROKEN * float(np.nanmedian(mean)) if len(mean) else None)
-        if (np.asarray(part["grad_variance"], float) > 0).any():
-            panels[1].set_xscale("log")
+        for panel, (column, _) in zip(panels, shown, strict=True):
+            if column == "grad_variance" and (np.asarray(part[column], float) > 0).any():
+                panel.set_xscale("log")
     return figure
 
 
 _COMPARED = (
-    ("sw1", "grad_variance", "seconds"),
-    ("sliced W1 (dashed: floor)", "gradient variance", "seconds"),
+    ("sw1", "sliced W1 (dashed: floor)"),
+    ("grad_variance", "gradient variance"),
+    ("seconds", "seconds"),
 )
+"""Columns of the figure, and what stands below them."""
 _UNBROKEN = 4.0
 """Bars longer than so many medians leave the panel: one failure must not squeeze all others."""
 
