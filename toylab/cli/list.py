@@ -10,7 +10,7 @@ from toylab.cli import parsing
 from toylab.cli.output import print_json
 
 KINDS = (
-    "datasets", "image_sets", "methods", "nets", "proxies", "coefficients", "time_samplers", "metrics", "presets",
+    "datasets", "methods", "proxies", "coefficients", "time_samplers", "metrics", "image_sets", "nets", "presets",
     "configs",
 )  # fmt: skip
 

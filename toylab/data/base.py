@@ -67,6 +67,11 @@ class AbstractDataset(eqx.Module):
         """What a net must know of the data."""
         return DataShape(self.dim)
 
+    @property
+    def is_stand_in(self) -> bool:
+        """Whether it only has the shape of data that are not at hand: enough to count and to time, not to train."""
+        return False
+
     def draw_labelled(self, key: PRNGKey, n: int, place: Place | None = None) -> tuple[Points, Labels | None]:
         """``n`` data points and their classes, None where there are none.
 

@@ -1,5 +1,6 @@
 """Diffusion transformers as average velocities: the nets of image-scale MeanFlow."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -67,6 +68,8 @@ class DiTSpec:
     velocity_head: bool = False
     encoder_depth: int = 0
     """Blocks that see t alone, the rest see the gap as well; 0: all see both; -k: all but the last k."""
+    unroll: bool = False
+    """Blocks one after the other in the program in the place of a loop."""
 
     def __post_init__(self) -> None:
         height, width, _ = self.image
@@ -109,6 +112,10 @@ class DiTSpec:
         per_token = (8 + 2 * MLP_RATIO) * width + 2 * num_heads * self.num_tokens
         return 2 * depth * self.num_tokens * per_token
 
+    def unrolled(self) -> "DiTSpec":
+        """The same net without its loop over blocks."""
+        return dataclasses.replace(self, unroll=True)
+
     def build(self, key: PRNGKey) -> "DiT":
         """A freshly initialised net."""
         return DiT(self, key)
@@ -121,6 +128,7 @@ def dit(
     patch: int = 2,
     dtype: str = "float32",
     remat: str = "none",
+    unroll: bool = False,
     velocity_head: bool = False,
     encoder_depth: int = 0,
 ) -> DiTSpec:
@@ -132,6 +140,7 @@ def dit(
         patch: pixels along the side of a patch.
         dtype: precision of the blocks, float32 or bfloat16.
         remat: what the backward pass computes again: none, dots (all but products with weights) or full.
+        unroll: blocks one after the other in the program: longer to compile, faster on some accelerators.
         velocity_head: a second output, as some methods ask for.
         encoder_depth: blocks that see the later time alone.
 
@@ -148,7 +157,15 @@ def dit(
     if patch != int(patch):
         raise ValueError(f"patch must be a whole number, got {patch!r}")
     return DiTSpec(
-        data.image, SIZES[size], int(patch), data.num_classes, dtype, remat, velocity_head, encoder_depth
+        data.image,
+        SIZES[size],
+        int(patch),
+        data.num_classes,
+        dtype,
+        remat,
+        velocity_head,
+        encoder_depth,
+        unroll,
     )
 
 
@@ -243,4 +260,4 @@ class DiT(eqx.Module):
         if policy is not None:
             step = jax.checkpoint(step, policy=policy, prevent_cse=False)
         is_late = jnp.arange(self.spec.size.depth) >= self.spec.encoder_depth
-        return jax.lax.scan(step, tokens, (self.blocks, is_late))[0]
+        return jax.lax.scan(step, tokens, (self.blocks, is_late), unroll=self.spec.unroll)[0]

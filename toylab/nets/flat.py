@@ -45,6 +45,10 @@ class NetSpec(Protocol):
         """About how many values of one example a pass keeps for its derivative."""
         ...
 
+    def unrolled(self) -> "NetSpec":
+        """The same net without loops: the compiler counts the operations of a loop once."""
+        ...
+
     def build(self, key: PRNGKey) -> eqx.Module:
         """A freshly initialised net."""
         ...

@@ -57,6 +57,10 @@ class MLPSpec:
         """Values and tangents of every layer, and what their derivative keeps of both."""
         return 4 * self.width * self.depth
 
+    def unrolled(self) -> "MLPSpec":
+        """Itself: it has no loops."""
+        return self
+
     def build(self, key: PRNGKey) -> "MLP":
         """A freshly initialised net."""
         return MLP(self, key)

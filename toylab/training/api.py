@@ -80,6 +80,7 @@ def train_many(
     if not len(configs) == len(places) == len(started):
         raise ValueError(f"{len(configs)} configs need as many paths and runs to resume")
     _check_resumed(configs, started)
+    _check_data(configs)
     check_memory(configs)
     _check_paths(places)
     finished = {
@@ -109,6 +110,15 @@ def _check_resumed(configs: Sequence[RunConfig], resume: Sequence[Run | None]) -
             )
         if run is not None and run.config != config:
             raise ValueError("the run to resume has other settings than the config")
+
+
+def _check_data(configs: Sequence[RunConfig]) -> None:
+    """Refuse data that are not at hand."""
+    for config in configs:
+        if build_experiment(config).dataset.is_stand_in:
+            raise ValueError(
+                f"dataset {config.dataset!r} needs its option folder: there is nothing to train on"
+            )
 
 
 def _check_paths(paths: Sequence[str | Path | None]) -> None:
