@@ -1,15 +1,16 @@
 """One run over many devices: its batch split between them, and, if asked for, what it trains as well.
 
-Every device draws the whole batch, which is a function of the seed and the step alone, and computes the rows that are its
-own: results do not depend on the number of devices but for the order of sums. Two layouts:
+Every device draws the whole batch, which is a function of the seed and the step alone, and computes the rows that are
+its own: results do not depend on the number of devices but for the order of sums. Two layouts:
 
 data     parameters on every device; one sum of gradients per step, nothing else is sent.
 zero3    parameters, moving averages and moments in equal parts on the devices (Rajbhandari et al. 2020,
          rajbhandari2020zero, stage 3); each step gathers the parameters that it uses, and sums gradients into parts.
 
-The net's parameters are one vector, so a part is a stretch of it, and the net is gathered whole rather than layer by layer.
+The net's parameters are one vector, so a part is a stretch of it, and the net is gathered whole, not layer by layer.
 """
 
+import math
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -22,6 +23,8 @@ Layout = Literal["data", "zero3"]
 LAYOUTS = ("data", "zero3")
 AXIS = "data"
 """Of the mesh that a split run's devices form."""
+PADDING = 256
+"""Vectors in parts are padded to a multiple of this, so that their length is one for 1, 2, 4, ..., 256 devices."""
 Tree = Any
 """A pytree of arrays."""
 
@@ -54,11 +57,11 @@ class Split(NamedTuple):
 
     def summed(self, loss: AnyArray, gradient: AnyArray) -> tuple[AnyArray, AnyArray]:
         """Sums over devices; of the gradient this device's part where parameters are kept in parts."""
-        if self.count == 1:
+        if self.count == 1 and not self.sharded:
             return loss, gradient
         if not self.sharded:
             return lax.psum((loss, gradient), AXIS)
-        padded = jnp.pad(gradient, (0, -len(gradient) % self.count))
+        padded = jnp.pad(gradient, (0, padded_length(len(gradient), self.count) - len(gradient)))
         return lax.psum(loss, AXIS), lax.psum_scatter(padded, AXIS, tiled=True)
 
     def squared_norm(self, gradient: AnyArray) -> AnyArray:
@@ -69,6 +72,16 @@ class Split(NamedTuple):
 
 
 ALONE = Split()
+
+
+def padded_length(length: int, count: int) -> int:
+    """``length`` rounded up to what ``count`` devices share evenly.
+
+    >>> padded_length(1730, 8), padded_length(1730, 3)
+    (1792, 2304)
+    """
+    multiple = math.lcm(PADDING, count)
+    return -(-length // multiple) * multiple
 
 
 def check_divisible(num_pairs: int, num_equal: int, count: int) -> None:

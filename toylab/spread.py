@@ -8,7 +8,7 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from toylab.parallel import AbstractLanes, Device, Tree, compiler_options, single_precision
-from toylab.split import AXIS, Layout, Split
+from toylab.split import AXIS, Layout, Split, padded_length
 from toylab.types import AnyArray
 
 
@@ -23,7 +23,7 @@ class SplitLane(AbstractLanes):
 
     def __init__(self, devices: Sequence[Device], layout: Layout, num_params: int):
         super().__init__(1)
-        self.split = Split(len(devices), layout == "zero3" and len(devices) > 1)
+        self.split = Split(len(devices), layout == "zero3")
         self._num_params = num_params
         self._mesh = jax.make_mesh((len(devices),), (AXIS,), devices=devices, axis_types=(AxisType.Auto,))
         self._everywhere = NamedSharding(self._mesh, PartitionSpec())
@@ -78,7 +78,7 @@ class SplitLane(AbstractLanes):
             array = array.astype(jax.dtypes.canonicalize_dtype(array.dtype))
             sharding = self._everywhere
             if self.split.sharded and array.shape == (self._num_params,):
-                array = np.pad(array, (0, self._num_padding))
+                array = np.pad(array, (0, padded_length(len(array), self.split.count) - len(array)))
                 sharding = NamedSharding(self._mesh, PartitionSpec(AXIS))
             return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 
@@ -86,16 +86,12 @@ class SplitLane(AbstractLanes):
         """Whole arrays without padding, on every device."""
         if not self.split.sharded:
             return placed
-        padded = self._num_params + self._num_padding
+        padded = padded_length(self._num_params, self.split.count)
 
         def trimmed(leaf: jax.Array) -> jax.Array:
             return leaf[: self._num_params] if leaf.shape == (padded,) else leaf
 
         return jax.jit(lambda tree: jax.tree.map(trimmed, tree), out_shardings=self._everywhere)(placed)
-
-    @property
-    def _num_padding(self) -> int:
-        return -self._num_params % self.split.count
 
 
 def spread(layout: Layout, num_params: int) -> SplitLane:
