@@ -1,36 +1,121 @@
-"""Make what the lab shows before the first click: a finished run, and points of every dataset.
+"""Make what the lab, the race, the sweep and the maps show before the first click, and points of every dataset.
 
-    python scripts/make_lab_assets.py
+    python scripts/make_lab_assets.py [first_run] [first_race] [first_sweep] [first_maps] [points]
 
-Writes toylab/ui/assets/first_run.json (a real run of the lab's default settings, ten seconds of training,
-with its settings and package versions), first_run.npz (the nets of both lanes) and points.json.
+Writes into toylab/ui/assets what is named, all of it by default: real results of the pages' default settings, with
+those settings and the versions of packages. `first_run` also writes the nets of its lanes, which `first_maps` reads.
 """
 
 import json
+import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from toylab.config import RunConfig
 from toylab.data import datasets
+from toylab.diagnostics.maps import maps
 from toylab.header import SCHEMA
-from toylab.jobs import with_baseline
+from toylab.jobs import JobManager, SweepJob, with_baseline
 from toylab.jobs.live import LiveTraining
 from toylab.runs import environment
+from toylab.ui import racing, stored
+from toylab.ui.pages import maps as maps_page
+from toylab.ui.pages import sweep as sweep_page
 from toylab.ui.settings import dataset_names, read_config
 
 ASSETS = Path(__file__).parents[1] / "toylab" / "ui" / "assets"
 NUM_POINTS = 1000
+SWEEP_SECONDS = 1200.0
+MANTISSA_BITS = 12
+"""Kept of every number of the maps: four digits, which compress to half."""
 
 
 def main() -> None:
-    """Write the files."""
-    live = LiveTraining([lane.config for lane in with_baseline(read_config({}))])
+    """Write the files that the command line names."""
+    makers = {
+        "first_run": run,
+        "first_race": race,
+        "first_sweep": sweep,
+        "first_maps": plane,
+        "points": points,
+    }
+    wanted = sys.argv[1:] or list(makers)
+    if unknown := sorted(set(wanted) - set(makers)):
+        raise SystemExit(f"no asset {', '.join(unknown)}; choices: {', '.join(makers)}")
+    for name in wanted:
+        makers[name]()
+
+
+def run() -> None:
+    """The Lab: a lane and its baseline, and their nets."""
+    live = trained([lane.config for lane in with_baseline(read_config({}))])
+    write("first_run.json", content(live))
+    path = ASSETS / "first_run.npz"
+    np.savez_compressed(path, params_ema=np.stack([run.state.params_ema for run in live.runs()]))
+    print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
+
+
+def race() -> None:
+    """The race that the page starts with."""
+    lanes = racing.lanes(read_config({}), racing.PRESETS[racing.FIRST])
+    write("first_race.json", content(trained([lane.config for lane in lanes])))
+
+
+def sweep() -> None:
+    """The grid that the page starts with."""
+    manager, job = JobManager(), SweepJob(sweep_page.default_cells())
+    manager.submit(job, "assets")
+    job.wait_for(lambda snapshot: not job.active, SWEEP_SECONDS)
+    found = job.snapshot
+    if found.num_done < len(found.configs):
+        raise SystemExit(f"the sweep is {found.state.value}: {found.message}")
+    scores = [[float(f"{value:.6g}") for value in score] for score in found.scores if score is not None]
+    cells = [[config.beta, config.seed] for config in found.configs]
+    write(
+        "first_sweep.json",
+        {"settings": found.configs[0].to_dict(), **made(), "cells": cells, "scores": scores},
+    )
+    manager.close()
+
+
+def plane() -> None:
+    """Maps of the stored net for r = 0."""
+    found = maps(stored.first_runs()[0], r=0.0, t=maps_page.TIMES, beta=0.0, resolution=maps_page.RESOLUTION)
+    path = ASSETS / "first_maps.npz"
+    fields = {name: shortened(getattr(found, name)) for name in stored.MAP_FIELDS}
+    np.savez_compressed(path, t=np.array(found.t), title=found.title, **fields)
+    print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
+
+
+def points() -> None:
+    """A thousand points of every dataset."""
+    write(
+        "points.json",
+        {name: rounded(datasets.create(name).sample(NUM_POINTS, seed=1)) for name in dataset_names()},
+    )
+
+
+def trained(configs: Sequence[RunConfig]) -> LiveTraining:
+    """Lanes at their end."""
+    live = LiveTraining(configs)
     while not live.done:
         live.advance()
-    content = {
-        "schema": SCHEMA,
+    return live
+
+
+def made() -> dict[str, Any]:
+    """With what."""
+    return {"schema": SCHEMA, "environment": environment()}
+
+
+def content(live: LiveTraining) -> dict[str, Any]:
+    """The last picture of lanes as JSON."""
+    return {
         "settings": live.configs[0].to_dict(),
-        "environment": environment(),
+        **made(),
         "step": live.step,
         "data": rounded(live.data),
         "samples": [rounded(points) for points in live.samples()],
@@ -42,14 +127,12 @@ def main() -> None:
             for table in live.histories()
         ],
     }
-    write("first_run.json", content)
-    path = ASSETS / "first_run.npz"
-    np.savez_compressed(path, params_ema=np.stack([run.state.params_ema for run in live.runs()]))
-    print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
-    write(
-        "points.json",
-        {name: rounded(datasets.create(name).sample(NUM_POINTS, seed=1)) for name in dataset_names()},
-    )
+
+
+def shortened(values) -> np.ndarray:
+    """Single precision with the last bits zero."""
+    mantissa, exponent = np.frexp(np.asarray(values, np.float64))
+    return np.ldexp(np.round(mantissa * 2**MANTISSA_BITS) / 2**MANTISSA_BITS, exponent).astype(np.float32)
 
 
 def rounded(points) -> list[list[float]]:

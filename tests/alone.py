@@ -11,6 +11,7 @@ from pathlib import Path
 def machine(*, alone: bool) -> Iterator[None]:
     """Hold the machine, ``alone`` or with whoever else shares it; waits for its turn.
 
+    All come in by one door. Whoever will be alone keeps it shut, so that the others cannot go on taking turns for ever.
     One process alone has nobody to wait for, and where there are no file locks (Windows) nobody waits.
     """
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
@@ -21,6 +22,10 @@ def machine(*, alone: bool) -> Iterator[None]:
     if not run:
         yield
         return
-    with (Path(tempfile.gettempdir()) / f"toylab-tests-{run}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+    folder = Path(tempfile.gettempdir())
+    with (folder / f"toylab-door-{run}").open("w") as door, (folder / f"toylab-room-{run}").open("w") as room:
+        fcntl.flock(door, fcntl.LOCK_EX)
+        fcntl.flock(room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        if not alone:
+            fcntl.flock(door, fcntl.LOCK_UN)
         yield

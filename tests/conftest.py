@@ -37,7 +37,7 @@ def pytest_configure(config):
 
 @pytest.fixture(autouse=True)
 def _shared_machine(request):
-    """Wait while tests that time clicks have the machine for themselves."""
+    """Wait while tests that time clicks have the machine for themselves; browser tests hold it module by module."""
     if request.node.get_closest_marker("e2e"):
         yield
         return

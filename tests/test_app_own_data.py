@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from app_pages import switch_page
 from streamlit.testing.v1 import AppTest
 
 import toylab as tl
@@ -18,6 +19,8 @@ from toylab.jobs import JobState
 from toylab.ui import own_data, scene, settings
 from toylab.ui.components import drawpad
 from toylab.ui.own_data import from_file, from_strokes, mixture_options
+from toylab.ui.pages import maps as page_of_maps
+from toylab.ui.pages import sweep as page_of_sweep
 
 APP = Path(__file__).parents[1] / "app.py"
 NAN, INF = math.nan, math.inf
@@ -441,3 +444,33 @@ def test_a_tab_loaded_anew_finds_its_drawing_with_its_run(app):
         again.session_state["own_draw"].points, np.reshape(ring(64), (-1, 2)), atol=1e-4
     )
     assert not own_data.problem("draw", {}, again.session_state["own_draw"])
+
+
+@pytest.mark.parametrize("page", ["race", "sweep", "maps"])
+def test_every_page_says_why_an_empty_drawing_cannot_be_used(app, page, monkeypatch):
+    monkeypatch.setattr(page_of_sweep, "_step_seconds", lambda config: (0.001, 2))
+    monkeypatch.setattr(page_of_maps, "_compute", lambda *_: None)
+    choose(app.run(), "draw")
+    switch_page(app, page).run().run()  # the first time AppTest sends no choice of a page left
+    assert not app.exception
+    said = texts(app) + "\n".join(element.value for element in app.info)
+    assert "Draw at least 16 points" in said
+    assert "Press Start" not in said
+    assert not any("runs of" in element.value for element in app.caption)
+
+
+def test_a_tab_loaded_anew_finds_the_drawing_of_its_race(app):
+    app.query_params["lanes"] = "meanflow:0"
+    choose(app.run(), "draw")
+    app.session_state["own_draw"] = from_strokes([ring(64)])
+    switch_page(app, "race").run().button(key="go").click().run()
+    job = app.session_state["race_job"]
+    try:
+        again = AppTest.from_file(str(APP), default_timeout=30)
+        again.query_params.update({"run": job.id, "dataset": "draw", "width": "32"})
+        again.run()
+        assert not again.exception
+        assert len(again.session_state["own_draw"].points) == 64
+    finally:
+        job.stop()
+        assert job.wait_for(lambda s: not job.active, 120)

@@ -1,8 +1,10 @@
 """The race: entrants as settings and as text, and the page with its live lanes."""
 
+import dataclasses
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from app_pages import switch_page
 from hypothesis import given, settings
@@ -11,7 +13,8 @@ from streamlit.testing.v1 import AppTest
 
 from toylab.config import RunConfig
 from toylab.jobs import MAX_LANES, JobState, Snapshot
-from toylab.ui import race_stage, racing
+from toylab.ui import race_stage, racing, stored
+from toylab.ui import settings as ui_settings
 from toylab.ui.racing import Entrant
 
 APP = Path(__file__).parents[1] / "app.py"
@@ -28,6 +31,19 @@ def page(monkeypatch):
     if "race_job" in at.session_state and (job := at.session_state["race_job"]).active:
         job.stop()
         assert job.wait_for(lambda s: not job.active, 120)
+
+
+def test_the_stored_race_is_the_one_that_the_page_starts_with(page):
+    found = stored.first_race()
+    lanes = racing.lanes(ui_settings.read_config({}), racing.PRESETS[racing.FIRST])
+    assert [(label, config) for label, config in zip(found.labels, found.configs, strict=True)] == [
+        (lane.label, lane.config) for lane in lanes
+    ]
+    assert found.step == found.steps
+    assert "STORED RUN" in page.get("progress")[0].proto.text
+    page.selectbox(key="width").set_value(32).run()
+    assert not page.exception
+    assert "READY" in page.get("progress")[0].proto.text
 
 
 @pytest.mark.parametrize("name", racing.PRESETS)
@@ -87,8 +103,6 @@ def test_any_text_gives_valid_entrants(text):
 
 
 def test_the_verdict_names_the_nearest_lane_with_floor_and_n():
-    import pandas as pd
-
     tables = tuple(
         pd.DataFrame({"sw1": [value], "sw1_floor": [0.03]}, index=pd.Index([1000], name="step"))
         for value in (0.5, 0.2, float("nan"))
@@ -97,6 +111,31 @@ def test_the_verdict_names_the_nearest_lane_with_floor_and_n():
     assert "b, 0.20" in race_stage.verdict(snapshot)
     assert "0.030" in race_stage.verdict(snapshot)
     assert "n = 128" in race_stage.verdict(snapshot)
+
+
+def test_lanes_that_diverged_are_named_and_the_others_have_their_verdict():
+    tables = tuple(
+        pd.DataFrame({"sw1": [value], "sw1_floor": [0.03]}, index=pd.Index([1000], name="step"))
+        for value in (0.1, 0.2)
+    )
+    message = "β = 1, ema: diverged at step 707 with beta = 1 and learning rate 0.3."
+    one_lost = Snapshot(
+        1,
+        JobState.DONE,
+        (BASE,) * 2,
+        ("β = 1, ema", "calm"),
+        step=1000,
+        histories=tables,
+        diverged_at=(707, -1),
+        message=message,
+    )
+    said = race_stage.sentence(one_lost)
+    assert said.startswith(message)
+    assert "Nearest to the data: calm, 0.20" in said
+    assert "distance" not in race_stage._title(one_lost, 0, one_lost.labels)
+    all_lost = dataclasses.replace(one_lost, state=JobState.DIVERGED, diverged_at=(707, 3))
+    assert "Nearest" not in race_stage.sentence(all_lost)
+    assert "smaller learning rate" in race_stage.sentence(all_lost)
 
 
 def test_lanes_are_added_removed_and_written_into_the_address(page):

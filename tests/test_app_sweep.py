@@ -11,8 +11,9 @@ from streamlit.testing.v1 import AppTest
 
 from toylab.config import RunConfig
 from toylab.jobs import CellScore, JobState, SweepSnapshot
+from toylab.jobs.sweep_job import MAX_CELLS
 from toylab.statistics import mean_interval
-from toylab.ui import sweep_charts
+from toylab.ui import stored, sweep_charts, sweep_words
 from toylab.ui.pages import sweep
 
 APP = Path(__file__).parents[1] / "app.py"
@@ -56,15 +57,30 @@ def test_the_means_have_the_interval_of_their_seeds_and_leave_diverged_cells_out
 
 def test_the_sentence_claims_no_more_than_the_seeds_carry():
     clear = [scored(0.100), scored(0.500), scored(0.101), scored(0.501)]
-    text = sweep.sentence(snapshot(clear), True)
+    text = sweep_words.sentence(snapshot(clear))
     assert "β = 0, 0.10" in text
     assert "over 2 seeds" in text
     assert "floor 0.020" in text
     assert "more seeds" not in text
     vague = [scored(0.1), scored(0.12), scored(0.3), scored(0.29)]
-    assert "The interval of β = 1 reaches that far down" in sweep.sentence(snapshot(vague), True)
-    single = sweep.sentence(snapshot([scored(0.1), None, None, None], JobState.STOPPED), True)
+    assert "The interval of β = 1 reaches that far down" in sweep_words.sentence(snapshot(vague))
+    single = sweep_words.sentence(snapshot([scored(0.1), None, None, None], JobState.STOPPED))
     assert "One seed says little" in single
+
+
+def test_without_a_score_the_sentence_says_why():
+    lost = scored(math.nan, 2)
+    all_lost = sweep_words.sentence(snapshot([lost] * 4))
+    assert all_lost.startswith("Every cell diverged")
+    assert "Diverged at step 2 with beta = 0 and learning rate" in all_lost
+    assert "smaller learning rate" in all_lost
+    some = sweep_words.sentence(snapshot([lost, None, None, None], JobState.RUNNING))
+    assert some.startswith("Every finished cell diverged")
+    none = [None] * 4
+    assert "Stopped before" in sweep_words.sentence(snapshot(none, JobState.STOPPED))
+    assert "2 runs ahead" in sweep_words.sentence(snapshot(none, JobState.QUEUED), place=2)
+    assert "Paused" in sweep_words.sentence(snapshot(none, JobState.PAUSED))
+    assert "are training" in sweep_words.sentence(snapshot(none, JobState.RUNNING))
 
 
 @pytest.fixture
@@ -80,8 +96,19 @@ def page(monkeypatch):
         assert job.wait_for(lambda s: not job.active, 240)
 
 
+def test_the_stored_sweep_is_the_grid_that_the_page_starts_with(page):
+    found = stored.first_sweep()
+    assert list(found.configs) == sweep.default_cells()
+    assert all(score is not None and score.sw1 > score.floor > 0 for score in found.scores)
+    assert "STORED SWEEP" in page.get("progress")[0].proto.text
+    page.number_input(key="sweep_seeds").set_value(1).run()
+    assert not page.exception
+    assert "READY" in page.get("progress")[0].proto.text
+
+
 def test_a_sweep_fills_and_a_stopped_one_keeps_its_cells(page):
     page.number_input(key="sweep_betas").set_value(2).run()
+    page.number_input(key="sweep_seeds").set_value(2).run()
     page.selectbox(key="width").set_value(32).run()
     page.selectbox(key="steps").set_value(1000).run()
     time.sleep(0.3)
@@ -101,4 +128,4 @@ def test_a_sweep_fills_and_a_stopped_one_keeps_its_cells(page):
 
 @pytest.mark.parametrize(("betas", "seeds"), [(11, 5)])
 def test_the_largest_grid_that_can_be_asked_for_can_be_run(betas, seeds):
-    assert len(sweep.plan(BASE, -1.0, 2.0, betas, seeds)) <= sweep.MAX_CELLS
+    assert len(sweep.plan(BASE, -1.0, 2.0, betas, seeds)) <= MAX_CELLS

@@ -1,5 +1,6 @@
 """Jobs without an app: states, latencies, live changes, the queue, and owners that go away."""
 
+import dataclasses
 import threading
 import time
 
@@ -9,7 +10,17 @@ import pandas as pd
 import pytest
 
 from toylab.config import RunConfig
-from toylab.jobs import TERMINAL, JobManager, JobState, Lane, QueueFull, SweepJob, TrainingJob, with_baseline
+from toylab.jobs import (
+    TERMINAL,
+    JobManager,
+    JobState,
+    Lane,
+    QueueFull,
+    Snapshot,
+    SweepJob,
+    TrainingJob,
+    with_baseline,
+)
 from toylab.jobs.manager import GRACE_SECONDS, MAX_COMPUTATIONS, MAX_JOBS, TURN_SECONDS
 from toylab.jobs.snapshot import bin_means
 from toylab.jobs.sweep_job import SCORE_KEYS, SCORE_N
@@ -380,8 +391,19 @@ def test_a_lane_that_diverges_leaves_the_race_and_the_others_go_on(manager):
     lanes = [Lane("calm", base.replace(learning_rate=1e-3)), Lane("wild", base.replace(learning_rate=10.0))]
     job = manager.submit(TrainingJob(lanes, "race"), "a")
     assert reaches(job, JobState.DONE, COMPILED)
-    assert job.snapshot.message.startswith("Wild: Diverged at step")
+    assert job.snapshot.message.startswith("wild: diverged at step")
     assert [run.status for run in job.runs()] == ["done", "diverged"]
+    assert job.snapshot.diverged_at[0] == -1
+    assert f"at step {job.snapshot.diverged_at[1]} " in job.snapshot.message
+
+
+def test_a_lane_that_diverged_has_no_score_however_near_it_was():
+    table = pd.DataFrame({"sw1": [0.2], "sw1_floor": [0.03]}, index=pd.Index([200], name="step"))
+    snapshot = Snapshot(1, JobState.DONE, (CONFIG,) * 2, histories=(table, table), diverged_at=(707, -1))
+    np.testing.assert_array_equal(snapshot.scores, (np.nan, 0.2))
+    assert snapshot.floor == 0.03
+    assert dataclasses.replace(snapshot, diverged_at=()).scores == (0.2, 0.2)
+    assert dataclasses.replace(snapshot, histories=(table.iloc[:0], table)).floor == 0.03
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,15 @@ def test_maps_equal_closed_forms_on_gaussian_data():
     assert found.figure().axes
 
 
+def test_a_separatrix_that_no_number_holds_is_left_out():
+    found = diagnostics.maps("two_gaussians", t=(0.5, 1.0), beta=0.0, resolution=9)
+    beyond = np.broadcast_to(np.abs(found.axis) < 1e-9, found.noise.shape)
+    for field in (found.expansion, found.noise, found.best_beta, found.with_beta(1.0).noise):
+        np.testing.assert_array_equal(np.isnan(field), beyond)
+    assert np.all(np.isfinite(found.quantiles()))
+    found.figure().canvas.draw()
+
+
 def test_maps_of_a_run_are_those_of_its_net_and_proxy(theory_run):
     found = diagnostics.maps(theory_run, r=0.1, t=0.8, beta=0.0, resolution=5, extent=2.0)
     x = jnp.array([found.axis[3], found.axis[1]], jnp.float32)

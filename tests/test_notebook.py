@@ -11,8 +11,8 @@ from tiny import TINY
 
 import toylab as tl
 from toylab.config import Change
+from toylab.notebook import notebook_html
 from toylab.plots import CHOSEN, DATA, run_figure
-from toylab.training.notebook import notebook_html
 
 CONFIG = TINY.replace(dataset="two_gaussians", beta=0.5, seed=3, steps=40)
 
@@ -89,3 +89,17 @@ def test_every_text_is_escaped():
     assert "<script" not in shown
     assert "<b>" not in shown
     assert shown.count("&quot;&gt;&lt;script&gt;alert(1)&lt;/script&gt;&amp;") == 2
+
+
+def test_a_dataset_shows_its_law_and_its_points():
+    shown = tl.dataset("two_gaussians", separation=8.0, std=0.2)._repr_html_()
+    cells = dict(re.findall(r"<tr><th[^>]*>([^<]*)</th><td[^>]*>([^<]*)</td></tr>", shown))
+    spread = (16 + 0.04) ** 0.5
+    assert cells == {
+        "Law": "GaussianMixture", "Dimension": "2", "Modes": "2", "Mean": "0.00, 0.00",
+        "Standard deviation": f"{spread:.2f}, 0.20",
+    }  # fmt: skip
+    assert "data:image/png;base64," in shown
+    many = tl.dataset("dgmm", dim=16)._repr_html_()
+    assert "Dimension" in many
+    assert "Standard deviation" not in many  # sixteen numbers tell nobody anything

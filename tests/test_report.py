@@ -207,12 +207,12 @@ def test_plots_are_part_of_the_library():
 
 
 def test_histories_are_curves_over_steps():
-    history = pd.DataFrame({"loss": [4.0, 2.0], "sw1": [1.0, 0.5], "sw1_floor": [0.1, 0.1]}, index=[10, 20])
+    history = pd.DataFrame({"loss": [40.0, 2.0], "sw1": [1.0, 0.5], "sw1_floor": [0.1, 0.1]}, index=[10, 20])
     figure = history_figure({"run": history}, ["loss", "sw1"])
     loss, sw1 = figure.axes
-    assert loss.lines[0].get_xydata().tolist() == [[10, 4], [20, 2]]
+    assert loss.lines[0].get_xydata().tolist() == [[10, 40], [20, 2]]
     assert loss.lines[0].get_color() == CHOSEN
     assert sw1.lines[1].get_ydata().tolist() == [0.1, 0.1]
-    assert loss.get_yscale() == "log"
+    assert (loss.get_yscale(), sw1.get_yscale()) == ("log", "linear")  # a decade, and less
     with pytest.raises(ValueError, match="no column 'foo'"):
         history_figure({"run": history}, ["foo"])

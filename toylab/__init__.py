@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from toylab.evaluation import evaluate
     from toylab.oracles import Oracle, oracle
     from toylab.presets import preset
+    from toylab.slider import BetaSlider
     from toylab.training import Run, TrainingInterrupted, load, train, train_many
 
 __all__ = [
+    "BetaSlider",
     "Oracle",
     "Run",
     "RunConfig",
@@ -41,6 +43,7 @@ __all__ = [
 
 # Looked up on first use: reading a run folder or printing help should not wait for JAX.
 _HOMES = {
+    "BetaSlider": "toylab.slider",
     "Oracle": "toylab.oracles",
     "Run": "toylab.training",
     "TrainingInterrupted": "toylab.training",

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from toylab.data import AbstractDataset, datasets
+from toylab.data import AbstractDataset, create_dataset
 from toylab.metrics import floor, metrics
 from toylab.metrics.base import can_be_scored
 from toylab.metrics.floor import Floor, Score
@@ -87,7 +87,7 @@ def _seeds(seed: int, key: int) -> list[int]:
 @lru_cache(maxsize=256)
 def _floor(metric: str, dataset: str, options: str, n: int, num_repeats: int, seed: int) -> Floor:
     """The floor of a metric on a dataset: the same for every run on it."""
-    data = datasets.create(dataset, json.loads(options))
+    data = create_dataset(dataset, json.loads(options))
     return floor(
         metrics.create(metric), data.sample, n, num_repeats=num_repeats, modes=data.modes(), seed=seed
     )

@@ -39,8 +39,19 @@ def samples_figure(
     return figure
 
 
+def data_figure(points: Float[np.ndarray, "n dim"]) -> Figure:
+    """Data points in grey, two coordinates, axes of one scale.
+
+    Raises:
+        ValueError: points of fewer than two coordinates.
+    """
+    figure, (panel,) = panel_grid(1)
+    _draw_samples([panel], {f"{len(points):,} data points": points[:0]}, points)
+    return figure
+
+
 def history_figure(histories: Mapping[str, pd.DataFrame], columns: Sequence[str] = HISTORY_PANELS) -> Figure:
-    """One panel per column, one curve per history, log scale where all values are positive; floors dashed.
+    """One panel per column, one curve per history, log scale where positive values span a decade; floors dashed.
 
     Raises:
         ValueError: no history, no column, or a column that a history does not have.
@@ -209,17 +220,24 @@ def _draw_histories(
     panels: Sequence[Axes], histories: Mapping[str, pd.DataFrame], columns: Sequence[str]
 ) -> None:
     for panel, column in zip(panels, columns, strict=True):
-        positive = True
+        values = np.concatenate(
+            [np.asarray(history[column], float) for history in histories.values() if column in history]
+        )
         for index, (name, history) in enumerate(histories.items()):
             if column not in history:
                 raise ValueError(
                     f"the history {name!r} has no column {column!r}; choices: {', '.join(history)}"
                 )
             panel.plot(history.index, history[column], color=SERIES[index % len(SERIES)], lw=1.2, label=name)
-            positive &= bool((history[column].dropna() > 0).all())
             if (floor := f"{column}_floor") in history:
                 panel.plot(history.index, history[floor], color=DATA, ls="--", lw=1)
-        panel.set(title=column, xlabel="step", yscale="log" if positive else "linear")
+        panel.set(title=column, xlabel="step", yscale="log" if _spans_a_decade(values) else "linear")
+
+
+def _spans_a_decade(values: np.ndarray) -> bool:
+    """Whether a log axis would show more than one tick."""
+    finite = values[np.isfinite(values)]
+    return bool(finite.size and finite.min() > 0 and finite.max() >= 10 * finite.min())
 
 
 def _around(centre: float | np.floating, half: float) -> tuple[float, float]:

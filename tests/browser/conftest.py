@@ -1,6 +1,7 @@
 """One Chromium and one server for all browser tests; visitors that must not meet an error.
 
-Times are the best of a few tries, since other work on the machine can only make them worse.
+Times are the best of a few tries, since other work on the machine can only make them worse. Modules that time clicks or
+count threads are marked `alone`: no other process of the suite works meanwhile.
 """
 
 import os
@@ -38,16 +39,15 @@ def missing(reason: str) -> None:
     pytest.skip(reason)
 
 
-@pytest.fixture(scope="package")
-def machine_alone():
-    """Clicks are timed: no other process of the suite works meanwhile."""
-    with machine(alone=True):
+@pytest.fixture(scope="module", autouse=True)
+def _machine_of_the_module(request):
+    with machine(alone=request.node.get_closest_marker("alone") is not None):
         yield
 
 
 # Per package, not per session: while Playwright is there its event loop runs, and other tests could not start theirs.
 @pytest.fixture(scope="package")
-def browser(machine_alone):
+def browser():
     playwright_api = pytest.importorskip("playwright.sync_api")
     if CHROMIUM is None:
         missing("no Chromium is installed (Debian: apt-get install chromium)")

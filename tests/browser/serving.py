@@ -76,7 +76,8 @@ def serving(folder: Path) -> Iterator[Server]:
     finally:
         process.kill()
         process.wait()
-    assert "terminate called" not in server.says(), server.says()
+    for words in ("terminate called", "Stack (most recent call last)"):
+        assert words not in server.says(), server.says()
     errors = [error for error in ERROR.findall(server.says()) if not error.startswith(NO_NEWS)]
     assert errors == [], server.says()
 

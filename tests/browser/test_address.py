@@ -47,7 +47,7 @@ def test_a_hostile_address_is_a_normal_page(server, wanderer, query):
     assert settings.snap_beta(beta(wanderer)) == beta(wanderer)
     assert settings.BETA_MIN <= beta(wanderer) <= settings.BETA_MAX
     assert 0 <= int(wanderer.get_by_label("Seed").input_value()) <= settings.MAX_SEED
-    assert wanderer.get_by_role("radio", checked=True).count() == 1
+    assert wanderer.locator(".st-key-picker").get_by_role("radio", checked=True).count() == 1
     assert "<script>" not in wanderer.locator(".stMain").inner_text()
 
 

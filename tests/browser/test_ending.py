@@ -1,7 +1,11 @@
 """A server that is told to end while it trains."""
 
+import pytest
+
 from .lab import arrive, running
 from .serving import serving
+
+pytestmark = pytest.mark.alone
 
 MAX_SECONDS = 5.0
 

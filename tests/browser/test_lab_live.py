@@ -2,10 +2,14 @@
 
 import time
 
+import pytest
+
 from .accessibility import violations
 from .lab import arrive, drawn, drawn_fully, press, resting, running, start, state, status, stop
 from .visiting import overflow, settle, url
 from .waiting import wait_for
+
+pytestmark = pytest.mark.alone
 
 QUIET_SECONDS = 3.0
 

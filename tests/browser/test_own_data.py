@@ -4,26 +4,19 @@ import math
 import re
 
 import pytest
-from test_app_browser import PATIENCE, browser, press, server, status, wait_for  # noqa: F401
 
-pytestmark = pytest.mark.e2e
+from .lab import PATIENCE, arrive, drawn_fully, press, status
+from .visiting import PHONE, url
+from .waiting import wait_for
 
 PAD = "Drawing pad"
 
 
 @pytest.fixture
-def page(browser, server):  # noqa: F811
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, has_touch=True)
-    page = context.new_page()
-    problems: list[str] = []
-    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.goto(f"{server}/?width=32&steps=20000")
-    page.locator(".stVegaLiteChart").nth(4).wait_for(timeout=PATIENCE)
-    yield page
-    assert page.get_by_test_id("stException").count() == 0
-    assert problems == []
-    context.close()
+def page(visit, server):
+    page = visit(has_touch=True)
+    arrive(page, server.address, "width=32&steps=20000")
+    return page
 
 
 def choose(page, kind: str) -> None:
@@ -81,13 +74,13 @@ def test_a_drawing_by_mouse_trains(page):
     pad(page)
     assert count(page) == first
     page.keyboard.press("Escape")
-    assert re.search(r"dataset=draw", page.url)
-    assert len(page.url) < 200
+    assert re.search(r"dataset=draw", url(page))
+    assert len(url(page)) < 200
     press(page, "Start")
     wait_for(lambda: status(page)[0] == "RUNNING" and status(page)[1] > 0, 120)
     # A tab that is loaded anew finds its points with its run.
     page.reload()
-    page.locator(".stVegaLiteChart").nth(4).wait_for(timeout=PATIENCE)
+    drawn_fully(page)
     press(page, "Stop training")
     wait_for(lambda: status(page)[0] == "STOPPED", 10)
     wait_for(lambda: not start_button(page).is_disabled(), 10)
@@ -150,27 +143,24 @@ def test_files_good_and_bad(page, tmp_path):
     assert not start_button(page).is_disabled()
 
 
-def test_the_mixture_is_shared_by_its_address(page, browser, server):  # noqa: F811
+def test_the_mixture_is_shared_by_its_address(page, visit):
     choose(page, "mixture")
     slider = page.get_by_role("slider", name="Modes")
     slider.focus()
     for _ in range(3):
         slider.press("ArrowRight")
-    wait_for(lambda: "mix_modes=8" in page.url, 10)
-    other = browser.new_context().new_page()
-    other.goto(page.url)
-    other.locator(".stVegaLiteChart").nth(4).wait_for(timeout=PATIENCE)
+    wait_for(lambda: "mix_modes=8" in url(page), 10)
+    other = visit()
+    other.goto(url(page))
+    drawn_fully(other)
     other.get_by_role("button", name="Edit the mixture").click()
     other.get_by_role("slider", name="Modes").wait_for(timeout=PATIENCE)
     assert "8" in other.locator(".st-key-mix_modes").inner_text()
-    other.context.close()
 
 
-def test_on_a_phone_nothing_moves_sideways(browser, server):  # noqa: F811
-    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True)
-    page = context.new_page()
-    page.goto(server)
-    page.locator(".stVegaLiteChart").nth(4).wait_for(timeout=PATIENCE)
+def test_on_a_phone_nothing_moves_sideways(visit, server):
+    page = visit(viewport=PHONE, has_touch=True)
+    arrive(page, server.address)
     choose(page, "draw")
     box = pad(page).bounding_box()
     assert box["x"] >= 0
@@ -182,4 +172,3 @@ def test_on_a_phone_nothing_moves_sideways(browser, server):  # noqa: F811
         box = square.bounding_box()
         assert box["x"] + box["width"] <= 390
         assert abs(box["width"] - box["height"]) <= 2
-    context.close()

@@ -1,5 +1,6 @@
 """The files of a ledger: claims.json, claims.md, claims.html and a figure per claim."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,15 @@ from toylab.claims.pages import markdown, page
 from toylab.plots import png_bytes
 
 FIGURES = "figures"
+
+
+def seconds_spent(folder: Path) -> dict[str, float]:
+    """Claim -> seconds of the ledger in ``folder``; empty where there is none, or none that can be read."""
+    try:
+        rows = json.loads((folder / "claims.json").read_text(encoding="utf-8"))["claims"]
+        return {str(row["id"]): float(row["seconds"]) for row in rows}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def write_json(content: Mapping[str, Any], folder: Path) -> None:

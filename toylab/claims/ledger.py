@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from toylab.claims.base import AbstractClaim, claims
@@ -62,6 +63,7 @@ def run_ledger(
     entries: Mapping[str, AbstractClaim],
     out: Path,
     part: tuple[int, int] = (0, 1),
+    spent: Mapping[str, float] = MappingProxyType({}),
     on_row: Callable[[Rows], None] = lambda rows: None,
     note: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
@@ -72,6 +74,7 @@ def run_ledger(
         entries: the claims, as from `chosen_claims`.
         out: folder of the ledger; runs go below it, and finished ones are kept.
         part: index and count: train only this part of the runs, and judge the claims whose runs are there.
+        spent: claim -> seconds that an earlier, stopped ledger in ``out`` took for it; they count.
         on_row: called with all rows so far, after each.
         note: told of progress.
 
@@ -88,7 +91,7 @@ def run_ledger(
         cells = cells_of(claim, chosen)
         run_sweep([cell for cell in cells if cell.name in mine], out / RUNS, scoring_of(chosen))
         rows.append(row(name, claim, chosen, store, cells))
-        rows[-1]["seconds"] = round(time.perf_counter() - begin, 2)
+        rows[-1]["seconds"] = round(spent.get(name, 0.0) + time.perf_counter() - begin, 2)
         note(f"{len(rows)} of {len(entries)}: {name}: {rows[-1]['verdict']} ({rows[-1]['seconds']:.0f} s)")
         on_row(rows)
     return content(chosen, rows)

@@ -54,7 +54,7 @@ def run(flags: Flags) -> int:
 
     start_jax()
     from toylab import claims
-    from toylab.claims.files import write_json, write_ledger
+    from toylab.claims.files import seconds_spent, write_json, write_ledger
     from toylab.claims.ledger import RUNS, content
 
     chosen = claims.budget(flags.budget)
@@ -72,6 +72,7 @@ def run(flags: Flags) -> int:
                 entries,
                 out,
                 parse_shard(flags.shard),
+                seconds_spent(out) if flags.resume else {},
                 on_row=lambda rows: write_json(plain(content(chosen, rows)), out),
                 note=note,
             )

@@ -19,7 +19,7 @@ REQUEUE = 75
 
 COMMANDS = {
     "app": "the lab in the browser: train live, move beta while it trains",
-    "list": "names of one kind: datasets, methods, proxies, coefficients, time_samplers, metrics, presets",
+    "list": "names of one kind: datasets, image_sets, methods, nets, presets, configs, and five more",
     "train": "train one run and save it as a folder",
     "sample": "draw samples from a run",
     "evaluate": "measure a run: every score with its standard error, n and floor",

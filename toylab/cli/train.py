@@ -7,7 +7,9 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
 
 from toylab.cli import parsing
 from toylab.cli.dispatch import DIVERGED, DONE, INTERRUPTED, REQUEUE
@@ -27,6 +29,8 @@ class Flags:
     Ctrl-C saves the state, and --resume continues to the same result, bit for bit.
     """
 
+    config: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="CONFIG")] = None
+    """Settings to start from: a packaged config (`toylab list configs`), a TOML file; other flags win."""
     preset: str | None = None
     """Named settings to start from (`toylab list presets`); other flags win."""
     points: Path | None = None
@@ -52,12 +56,14 @@ def parse(argv: Sequence[str]) -> tuple[Flags, RunConfig]:
     base = base_settings(argv)
     into = with_settings(Flags, settings_class(base))
     flags = parsing.parse("train", into, argv)
-    if flags.resume and (flags.out or flags.points or flags.preset):
+    if flags.resume and (flags.out or flags.points or flags.preset or flags.config):
         raise ValueError(
-            "--resume takes its settings and its folder from the run: drop --out, --points and --preset"
+            "--resume takes its settings and its folder from the run: drop CONFIG, --out, --points and --preset"
         )
     if flags.processes and flags.layout == "none":
         raise ValueError("--processes share one run: give it a --layout, data or zero3")
+    if flags.config and flags.preset:
+        raise ValueError(f"the config {flags.config!r} and --preset {flags.preset} exclude each other")
     settings = settings_of(flags.settings)
     if flags.points:
         settings = with_points(settings, base, flags.points)
@@ -98,8 +104,6 @@ def run(parsed: tuple[Flags, RunConfig]) -> int:
 
 def with_settings(flags: type, settings: type) -> type:
     """The dataclass ``flags`` with one field more, the settings of a run, whose flags have no prefix."""
-    import tyro
-
     return dataclasses.make_dataclass(
         "Flags",
         [("settings", tyro.conf.OmitArgPrefixes[settings], dataclasses.field(default_factory=settings))],
@@ -110,11 +114,15 @@ def with_settings(flags: type, settings: type) -> type:
 
 
 def base_settings(argv: Sequence[str]) -> dict[str, Any]:
-    """The settings that flags change: those of --resume, of --preset, or the defaults."""
+    """The settings that flags change: those of --resume, of CONFIG, of --preset, or the defaults."""
     if folder := parsing.peek(argv, "--resume"):
         from toylab.report import read_config
 
         return read_config(Path(folder)).to_dict()
+    if argv and not argv[0].startswith("-"):
+        from toylab.cli.configs import find_config
+
+        return find_config(argv[0]).to_dict()
     if name := parsing.peek(argv, "--preset"):
         from toylab.presets import preset
 

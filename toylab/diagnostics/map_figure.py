@@ -20,7 +20,7 @@ def maps_figure(found: "Maps") -> Figure:
     """A row per field, a column per t; one colour scale per row, white where the density is faint."""
     mask = found.mask
     rows = {
-        "expansion": ("|rho|", "RdBu_r", _around_one(found.expansion[~mask])),
+        "expansion": ("|rho|", "RdBu_r", _around_one(found.expansion[~mask & np.isfinite(found.expansion)])),
         "noise": (f"Tr(N Sigma N^T), beta {found.beta:g}", "viridis", _log_norm(found.noise[~mask])),
         "best_beta": ("locally best beta", "PuOr", Normalize(*BEST_BETAS)),
     }

@@ -48,6 +48,8 @@ class Maps:
         jacobian: A = (t - r) d_x u.
         covariance: Sigma.
         title: of what.
+
+    At a point on a separatrix the flow map has no Jacobian that a number can hold: the fields are nan there.
     """
 
     axis: Float[np.ndarray, " columns"]
@@ -83,9 +85,10 @@ class Maps:
         """
         rows = []
         for k, t in enumerate(self.t):
-            weights = self.density[k].ravel() / self.density[k].sum()
-            noise = self.noise[k].ravel()
-            row = {"t": t, "noise": float(weights @ noise), "top_1%": top_share(noise, weights)}
+            weights, noise = self.density[k].ravel(), self.noise[k].ravel()
+            known = np.isfinite(noise)
+            share = weights[known] / weights[known].sum()
+            row = {"t": t, "noise": float(share @ noise[known]), "top_1%": top_share(noise[known], share)}
             for name in ("expansion", "best_beta"):
                 found = _weighted_quantiles(getattr(self, name)[k].ravel(), weights)
                 row |= {f"{name}_{level:g}": value for level, value in zip(QUANTILES, found, strict=True)}
@@ -199,11 +202,16 @@ def _net_terms(experiment: Experiment, state: TrainState, points: Array, r: Arra
 
 def _fields(a, sigma, b, beta: float) -> tuple[np.ndarray, ...]:
     """|rho|, noise, |b| and best beta of each point."""
+    # Far expansions overflow to inf and nan: no number, at any coefficient.
+    known = np.all(np.isfinite(a), axis=(1, 2))
+    a = np.where(known[:, None, None], a, np.nan)
     rho, noise = np.eye(2) - a, _noise(a, sigma, beta)
     cross = np.einsum("nij,njk,nik->n", rho, sigma, a)
     square = np.einsum("nij,njk,nik->n", a, sigma, a) + np.sum(np.einsum("nij,nj->ni", a, b) ** 2, axis=1)
     best = np.where(square > 0, -cross / np.where(square > 0, square, 1), np.nan)
-    return np.linalg.norm(rho, ord=2, axis=(1, 2)), noise, np.linalg.norm(b, axis=1), best
+    expansion = np.full(len(a), np.nan)
+    expansion[known] = np.linalg.norm(rho[known], ord=2, axis=(1, 2))
+    return expansion, noise, np.linalg.norm(b, axis=1), best
 
 
 def _noise(a, sigma, beta: float) -> np.ndarray:

@@ -3,10 +3,10 @@
 from toylab.config import RunConfig
 
 
-def divergence(step: int, config: RunConfig) -> str:
-    """One line that names the step and the settings at it."""
-    rate = config.learning_rate
-    return f"Diverged at step {step:,} with beta = {config.beta:g} and learning rate {rate:g}."
+def divergence(step: int, config: RunConfig, label: str = "") -> str:
+    """One line that names the step and the settings at it, and the lane where it has a ``label``."""
+    begin = f"{label}: diverged" if label else "Diverged"
+    return f"{begin} at step {step:,} with beta = {config.beta:g} and learning rate {config.learning_rate:g}."
 
 
 def is_shutdown(error: Exception) -> bool:

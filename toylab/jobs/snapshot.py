@@ -1,5 +1,6 @@
 """What a viewer sees of a job: immutable, and replaced as a whole, so that a slow viewer skips some."""
 
+import math
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -52,6 +53,7 @@ class Snapshot(View):
         data: fresh data points to draw them over.
         histories: one table per lane indexed by step, as `Trainer.history`, at most ``MAX_ROWS`` rows.
         events: live changes, oldest first.
+        diverged_at: the step at which each lane diverged, or -1; () before anybody looked.
     """
 
     configs: tuple[RunConfig, ...]
@@ -62,6 +64,7 @@ class Snapshot(View):
     data: Float[np.ndarray, "n dim"] | None = None
     histories: tuple[pd.DataFrame, ...] = ()
     events: tuple[Event, ...] = ()
+    diverged_at: tuple[int, ...] = ()
 
     @property
     def config(self) -> RunConfig:
@@ -83,6 +86,20 @@ class Snapshot(View):
         return tuple(
             float(table[column].iloc[-1]) if len(table) else float("nan") for table in self.histories
         )
+
+    @property
+    def scores(self) -> tuple[float, ...]:
+        """The last distance of each lane to the data; NaN before there is one, and where the lane diverged since."""
+        diverged_at = self.diverged_at or (-1,) * len(self.histories)
+        return tuple(
+            value if step < 0 else math.nan
+            for value, step in zip(self.latest("sw1"), diverged_at, strict=True)
+        )
+
+    @property
+    def floor(self) -> float:
+        """What fresh data would score; NaN before a lane was measured. One for all: lanes share data and n."""
+        return next((floor for floor in self.latest("sw1_floor") if math.isfinite(floor)), math.nan)
 
 
 def bin_means(table: pd.DataFrame, max_rows: int = MAX_ROWS) -> pd.DataFrame:

@@ -36,6 +36,7 @@ class TrainingJob(AbstractJob[Snapshot]):
         self._changes: dict[tuple[int, str], float] = {}
         self._events: tuple[Event, ...] = ()
         self._steps_wanted = 0
+        self._diverged_at: tuple[int, ...] = ()
         self._live: LiveTraining | None = None
         self._held: list[Any] | None = None
 
@@ -123,24 +124,23 @@ class TrainingJob(AbstractJob[Snapshot]):
         # Asking the lanes costs as much as many steps: only where there is something to show.
         if not (due or pausing or live.step >= self.snapshot.steps):
             return
-        diverged_at = live.diverged_at()
-        lost = [lane for lane, step in enumerate(diverged_at) if step >= 0]
+        self._diverged_at = tuple(live.diverged_at())
+        lost = [lane for lane, step in enumerate(self._diverged_at) if step >= 0]
         if all(lane in lost for lane in self._needed):
-            self._publish(JobState.DIVERGED, message=self._losses(diverged_at, self._needed))
+            self._publish(JobState.DIVERGED, message=self._losses(self._needed))
         elif live.done:
-            self._publish(JobState.DONE, message=self._losses(diverged_at, lost))
+            self._publish(JobState.DONE, message=self._losses(lost))
         elif pausing:
             self._stand_still()
         else:
-            self._publish(JobState.RUNNING, message=self._losses(diverged_at, lost))
+            self._publish(JobState.RUNNING, message=self._losses(lost))
 
-    def _losses(self, diverged_at: Sequence[int], lanes: Sequence[int]) -> str:
+    def _losses(self, lanes: Sequence[int]) -> str:
         """One line on lanes that diverged; the first lane of the lab needs no name."""
         configs, labels = self.snapshot.configs, self.snapshot.labels
         nameless = self._needed == (0,)
         return " ".join(
-            ("" if nameless and lane == 0 else f"{labels[lane].capitalize()}: ")
-            + divergence(diverged_at[lane], configs[lane])
+            divergence(self._diverged_at[lane], configs[lane], "" if nameless and lane == 0 else labels[lane])
             for lane in lanes
         )
 
@@ -169,4 +169,9 @@ class TrainingJob(AbstractJob[Snapshot]):
             return {}
         fresh = state is not JobState.DIVERGED or self.snapshot.samples is None
         samples = self._live.samples() if fresh else self.snapshot.samples
-        return {**self._live.view(), "samples": samples, "events": self._events}
+        return {
+            **self._live.view(),
+            "samples": samples,
+            "events": self._events,
+            "diverged_at": self._diverged_at,
+        }

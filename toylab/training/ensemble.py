@@ -12,15 +12,15 @@ from jaxtyping import Array, Float
 from toylab import parallel
 from toylab.coefficients import Memory
 from toylab.methods import AbstractTwoStageMethod
-from toylab.nets import flat_net
-from toylab.sampling import SAMPLERS
+from toylab.nets import Guided, OfClass, flat_net
+from toylab.sampling import SAMPLERS, balanced_labels
 from toylab.split import ALONE, LAYOUTS, Layout, Split, check_divisible
 from toylab.spread import spread
 from toylab.training.experiment import Experiment, structure
 from toylab.training.objective import covariance_trace, replica_gradients
 from toylab.training.state import TrainState, Window, init_state, lane_keys
 from toylab.training.step import train_lane
-from toylab.types import PRNGKey, Scalar
+from toylab.types import Label, PRNGKey, Scalar
 
 LIVE_SETTINGS = {
     "beta": lambda experiment: experiment.coefficient.beta,
@@ -155,12 +155,30 @@ def _sampler(n: int, nfe: int):
     return sample
 
 
-def draw_samples(experiment: Experiment, params, key: PRNGKey, n: int, nfe: int) -> Float[Array, "n dim"]:
-    """``n`` samples from Gaussian noise in ``nfe`` network evaluations each."""
+def draw_samples(
+    experiment: Experiment, params, key: PRNGKey, n: int, nfe: int, guidance: Scalar | None = None
+) -> Float[Array, "n dim"]:
+    """``n`` samples from Gaussian noise in ``nfe`` network evaluations each; of classes in turn, where there are some.
+
+    Args:
+        experiment: settings.
+        params: of the net.
+        key: of the noise.
+        n: samples; static.
+        nfe: steps of the sampler; static.
+        guidance: scale of classifier-free guidance, which doubles the evaluations; None without.
+    """
     net = flat_net(experiment.net).bind(params)
     trajectory = SAMPLERS[experiment.method.sampler]
     noise = jax.random.normal(key, (n, experiment.net.dim), jnp.float32)
-    return jax.vmap(lambda eps: trajectory(net, eps, nfe)[-1])(noise)
+    if not experiment.net.num_classes:
+        return jax.vmap(lambda eps: trajectory(net, eps, nfe)[-1])(noise)
+
+    def sample(eps: Float[Array, " dim"], label: Label) -> Float[Array, " dim"]:
+        of_class = OfClass(net, label) if guidance is None else Guided(net, label, guidance)
+        return trajectory(of_class, eps, nfe)[-1]
+
+    return jax.vmap(sample)(noise, balanced_labels(n, experiment.net.num_classes))
 
 
 @lru_cache(maxsize=16)

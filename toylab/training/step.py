@@ -12,12 +12,12 @@ from toylab.split import ALONE, Split
 from toylab.training.experiment import Experiment
 from toylab.training.objective import draw_batch, draw_examples, loss_and_gradient, observe
 from toylab.training.state import (
-    OPTIMIZERS,
     TrainState,
     Window,
     in_second_stage,
     init_state,
     lane_keys,
+    optimizer_of,
     progress_of,
 )
 from toylab.types import Count, PRNGKey, Scalar
@@ -46,7 +46,7 @@ def train_step(experiment: Experiment, state: TrainState, key: PRNGKey, split: S
     ``BLOWN_UP`` times that of a net that says zero. Where devices share the step each computes its rows of the batch.
     """
     progress = progress_of(experiment.steps, state.step)
-    batch = draw_batch(experiment, key)
+    batch = draw_batch(experiment, key, state.step)
     seen = gathered(state, split)
     rows = batch._replace(pairs=split.rows(batch.pairs), equal=split.rows(batch.equal))
     loss, gradient = split.summed(*loss_and_gradient(experiment, seen, rows))
@@ -55,8 +55,8 @@ def train_step(experiment: Experiment, state: TrainState, key: PRNGKey, split: S
 
     clip = experiment.grad_clip
     gradient = gradient * jnp.where(clip > 0, jnp.minimum(1.0, clip / jnp.maximum(grad_norm, 1e-12)), 1.0)
-    updates, opt_state = OPTIMIZERS[experiment.optimizer].update(gradient, state.opt_state, state.params)
-    params = state.params - learning_rate_of(experiment, progress) * updates
+    updates, opt_state = optimizer_of(experiment).update(gradient, state.opt_state, state.params)
+    params = state.params - learning_rate_of(experiment, progress) * jnp.asarray(updates)
     params_ema = state.params_ema + (1 - experiment.ema_decay) * (params - state.params_ema)
     params_teacher, memory = state.params_teacher, state.memory
     decay = experiment.method.teacher_decay
@@ -110,7 +110,7 @@ def begin_second_stage(experiment: Experiment, state: TrainState) -> TrainState:
         params=params,
         params_ema=params,
         params_teacher=params,
-        opt_state=OPTIMIZERS[experiment.optimizer].init(params),
+        opt_state=optimizer_of(experiment).init(params),
         pairs=pairs,
     )
 

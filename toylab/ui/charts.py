@@ -14,6 +14,14 @@ from toylab.ui.theme import Palette
 SQUARE = 436
 """Side of a square of samples, in pixels."""
 CURVE_HEIGHT = 165
+DECADES = [float(f"{digit}e{power}") for power in range(-4, 16) for digit in (1, 3)]
+"""1, 3, 10, 30, ...: round numbers, and few of them, whatever range a loss takes, also on its way to divergence."""
+SHORT = (
+    "datum.value >= 1e15 ? format(datum.value, '.0e') : datum.value >= 1e12 ? datum.value / 1e12 + 'T'"
+    " : datum.value >= 1e9 ? datum.value / 1e9 + 'G' : datum.value >= 1e6 ? datum.value / 1e6 + 'M'"
+    " : datum.value >= 1e3 ? datum.value / 1e3 + 'k' : format(datum.value, '~g')"
+)
+"""Labels of an axis: 0.1, 30, 1k, 10M. Vega's own "~s" writes 0k and, below one, 100m for 0.1."""
 
 
 def square(
@@ -116,7 +124,7 @@ def curve(
     table = pd.concat([lines.assign(kind="line", label=""), marks.assign(lane="")], ignore_index=True)
     rule = {"type": "rule", "strokeWidth": 1, "strokeDash": [3, 3], "color": palette.faint}
     text = {"type": "text", "fontSize": 10.5, "color": palette.faint, "align": "left", "dx": 3}
-    quiet = {"title": None, "grid": False, "labelColor": palette.faint, "tickCount": 4, "labelExpr": _SHORT}
+    quiet = {"title": None, "grid": False, "labelColor": palette.faint, "tickCount": 4, "labelExpr": SHORT}
     below = {**quiet, "title": "steps", "titleColor": palette.faint, "titleFontSize": 10.5, "titlePadding": 2}
     x = {
         "field": "step",
@@ -127,7 +135,7 @@ def curve(
     y = {
         "field": "value",
         "type": "quantitative",
-        "axis": {**quiet, "values": _DECADES, "domain": True, "domainColor": palette.frame},
+        "axis": {**quiet, "values": DECADES, "domain": True, "domainColor": palette.frame},
         "scale": {"type": "log", "nice": False, "padding": 8},
     }
     if not np.any(
@@ -152,28 +160,23 @@ def curve(
         "height": height,
         "padding": {"left": 2, "right": 10, "top": 4, "bottom": 2},
         "layer": [
-            _layer("event", rule, {"x": x}),
-            _layer("event", text, {"x": x, "y": {"value": 5}, "text": label}),
-            _layer("floor", rule, {"y": y}),
-            _layer("floor", {**text, "dy": -7}, {"x": {"value": 0}, "y": y, "text": label}),
-            _layer("line", line, {"x": x, "y": y, **by_lane}),
-            _layer("line", {"type": "circle", "size": 60, "opacity": 0}, {"x": x, "y": y, "tooltip": hover}),
+            layer("event", rule, {"x": x}),
+            layer("event", text, {"x": x, "y": {"value": 5}, "text": label}),
+            layer("floor", rule, {"y": y}),
+            layer("floor", {**text, "dy": -7}, {"x": {"value": 0}, "y": y, "text": label}),
+            layer("line", line, {"x": x, "y": y, **by_lane}),
+            layer("line", {"type": "circle", "size": 60, "opacity": 0}, {"x": x, "y": y, "tooltip": hover}),
         ],
         "config": {"view": {"stroke": None}},
     }
     st.vega_lite_chart(table, spec, width="stretch", key=key, alt=alt)
 
 
-# 1, 3, 10, 30, ...: round numbers, and few of them, whatever range a loss takes.
-_DECADES = [float(f"{digit}e{power}") for power in range(-4, 10) for digit in (1, 3)]
-# Vega's own "~s" writes 0k and, below one, 100m for 0.1.
-_SHORT = "datum.value >= 1000 ? datum.value / 1000 + 'k' : format(datum.value, '~g')"
-
-
 _DASHES = [[1, 0], [6, 2], [2, 2], [7, 2, 2, 2]]
 
 
-def _layer(kind: str, mark: dict[str, Any], encoding: dict[str, Any]) -> dict[str, Any]:
+def layer(kind: str, mark: dict[str, Any], encoding: dict[str, Any]) -> dict[str, Any]:
+    """Marks of the rows of one ``kind``."""
     # `alt` tells screen readers what the chart says: marks without data would be pictures without a name, those with
     # data a name for every point.
     mark = {**mark, "aria": False}

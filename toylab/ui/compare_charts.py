@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from toylab.ui.charts import _DECADES, _SHORT, _layer
+from toylab.ui.charts import DECADES, SHORT, layer
 from toylab.ui.theme import Palette
 
 LETTERS = "ABCDEF"
@@ -72,7 +72,7 @@ def curves(
     columns = _columns([float(end["value"].iloc[0]) for end in ends], values, logarithmic)
     ends = [end.assign(kind=f"end{place}") for end, place in zip(ends, columns, strict=True)]
     table = pd.concat([*parts, *ends, rules], ignore_index=True)
-    quiet = {"grid": False, "labelColor": palette.faint, "tickCount": 4, "labelExpr": _SHORT, "title": None}
+    quiet = {"grid": False, "labelColor": palette.faint, "tickCount": 4, "labelExpr": SHORT, "title": None}
     below = {**quiet, "title": "steps", "titleColor": palette.faint, "titleFontSize": 10.5, "titlePadding": 2}
     last = float(np.max(table["step"].to_numpy(float), initial=1.0))
     x = {
@@ -82,7 +82,7 @@ def curves(
         "scale": {"domain": [0, last], "nice": False},
     }
     scale = {"type": "log", "nice": False, "padding": 8} if logarithmic else {"zero": False, "padding": 8}
-    ticks = {"values": _DECADES} if logarithmic else {}
+    ticks = {"values": DECADES} if logarithmic else {}
     y = {
         "field": "value",
         "type": "quantitative",
@@ -108,26 +108,26 @@ def curves(
         "height": HEIGHT,
         "padding": {"left": 2, "right": 14 + 9 * max(columns, default=0), "top": 6, "bottom": 2},
         "layer": [
-            _layer("floor", {"type": "rule", **faint}, {"y": y}),
-            _layer(
+            layer("floor", {"type": "rule", **faint}, {"y": y}),
+            layer(
                 "floor",
                 {**text, "color": palette.faint, "dx": 3, "dy": -7},
                 {"x": {"value": 0}, "y": y, "text": {"field": "label", "type": "nominal"}},
             ),
-            _layer(
+            layer(
                 "line",
                 {"type": "line", "strokeWidth": 2},
                 {"x": x, "y": y, "color": colour, "strokeDash": dash},
             ),
             *(
-                _layer(
+                layer(
                     f"end{place}",
                     {**text, "fontWeight": "bold", "dx": 4 + 9 * place, "fontSize": 11},
                     {"x": x, "y": y, "color": colour, "text": {"field": "run", "type": "nominal"}},
                 )
                 for place in sorted(set(columns))
             ),
-            _layer(
+            layer(
                 "line",
                 {"type": "point", "filled": True, "size": 60},
                 {"x": x, "y": y, "color": colour, "opacity": lit, "tooltip": hover},

@@ -29,9 +29,12 @@ def show(kind: str) -> None:
 
 def restore(kind: str) -> None:
     """In a tab that was loaded anew: the points of its own job, which the address does not hold."""
-    job = session.job()
-    if kind in {"draw", "upload"} and job is not None and job.snapshot.config.dataset == "points":
-        st.session_state["own_" + kind] = own_data.from_options(job.snapshot.config.dataset_options, kind)
+    if kind not in {"draw", "upload"}:
+        return
+    for job in filter(None, map(session.job, session.SLOTS)):
+        config = job.snapshot.configs[0]
+        if config.dataset == "points":
+            st.session_state["own_" + kind] = own_data.from_options(config.dataset_options, kind)
 
 
 def editor(kind: str) -> None:

@@ -1,35 +1,37 @@
 """The stage of a race: up to four squares on shared axes, one sentence, and curves of all lanes."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 import streamlit as st
+from jaxtyping import Float
 
+from toylab.config import RunConfig
 from toylab.jobs import JobState, Snapshot
 from toylab.ui import charts, scene, stage, theme
-from toylab.ui.words import short
+from toylab.ui.words import Kind, short, waiting
 
 SIDE = 218
 """Side of a square: four of them fill the stage at 1280 pixels."""
 CURVE_HEIGHT = 270
 
 
-def draw(snapshot: Snapshot, heads: Sequence[str], place: int = 0, started: bool = True) -> None:
+def draw(snapshot: Snapshot, heads: Sequence[str], place: int = 0, kind: Kind = "job") -> None:
     """Draw one snapshot.
 
     Args:
         snapshot: of a race, or of one that has not begun.
         heads: what stands above the squares; a lane that ran as something else says so.
         place: how many runs are ahead of a queued one.
-        started: whether there is a race at all; else its data are shown.
+        kind: a job, the race that comes with the app, or a preview: nothing but the data.
     """
     palette, colours = theme.palette(), theme.series()
     data = snapshot.data if snapshot.data is not None else scene.points(snapshot.config)
     frame, name = scene.frame(snapshot.config), scene.name(snapshot.config)
     with st.container(key="status"):
-        kind = "job" if started else "preview"
         st.progress(min(1.0, snapshot.step / snapshot.steps), text=stage.status_line(snapshot, kind))
     with st.container(key="race_squares", horizontal=True, wrap=True):
         for lane, label in enumerate(snapshot.labels):
@@ -46,7 +48,7 @@ def draw(snapshot: Snapshot, heads: Sequence[str], place: int = 0, started: bool
                     side=SIDE,
                 )
     with st.container(key="race_sentence"):
-        text = sentence(snapshot, place, started)
+        text = sentence(snapshot, place, kind)
         bad = snapshot.state in {JobState.DIVERGED, JobState.FAILED}
         st.markdown(f":red[{text}]" if bad else text)
     with st.container(key="race_curves", horizontal=True, wrap=False):
@@ -65,19 +67,18 @@ def draw(snapshot: Snapshot, heads: Sequence[str], place: int = 0, started: bool
                 )
 
 
-def sentence(snapshot: Snapshot, place: int = 0, started: bool = True) -> str:
+def sentence(snapshot: Snapshot, place: int = 0, kind: Kind = "job") -> str:
     """What to look at now."""
     state = snapshot.state
+    if state is JobState.DIVERGED:
+        return f"{snapshot.message} Choose a smaller learning rate and start again."
     if snapshot.message:
-        return snapshot.message
-    if not started:
+        # Lanes diverged: those that arrived have their verdict all the same.
+        return f"{snapshot.message} {verdict(snapshot)}" if state is JobState.DONE else snapshot.message
+    if kind == "preview":
         return "Press Start: all lanes begin with the same weights and see the same data and noise."
     if state is JobState.QUEUED:
-        return (
-            f"Waiting: {place} run{'' if place == 1 else 's'} ahead of this one."
-            if place
-            else "About to start."
-        )
+        return waiting(place)
     if state is JobState.COMPILING:
         return "Compiling a program per kind of lane; methods that are new take some seconds each."
     if state is JobState.PAUSED:
@@ -93,19 +94,19 @@ def sentence(snapshot: Snapshot, place: int = 0, started: bool = True) -> str:
 
 def verdict(snapshot: Snapshot) -> str:
     """Who ended nearest to the data, and what that is worth."""
-    scores, floor = snapshot.latest("sw1"), snapshot.latest("sw1_floor")[0]
+    scores = snapshot.scores
     finite = [lane for lane, score in enumerate(scores) if math.isfinite(score)]
     if not finite:
         return "Finished; no distance was measured."
     best = min(finite, key=lambda lane: scores[lane])
     return (
-        f"Nearest to the data: {snapshot.labels[best]}, {short(scores[best])}; fresh data would score {short(floor)} "
-        f"(n = {snapshot.config.eval_samples:,}). One seed: try others before you conclude."
+        f"Nearest to the data: {snapshot.labels[best]}, {short(scores[best])}; fresh data would score "
+        f"{short(snapshot.floor)} (n = {snapshot.config.eval_samples:,}). One seed: try others before you conclude."
     )
 
 
 def _title(snapshot: Snapshot, lane: int, heads: Sequence[str]) -> str:
-    value = snapshot.latest("sw1")[lane] if snapshot.histories else math.nan
+    value = snapshot.scores[lane] if snapshot.histories else math.nan
     parts = [f"distance {short(value)}"] if math.isfinite(value) else []
     if list(heads[lane : lane + 1]) != [snapshot.labels[lane]]:
         parts.append(f"ran as {snapshot.labels[lane]}")
@@ -139,6 +140,13 @@ def _marks(snapshot: Snapshot, column: str) -> pd.DataFrame:
     return marks
 
 
-def preview(configs: Sequence, labels: Sequence[str]) -> Snapshot:
-    """What to show before a race: its data."""
-    return Snapshot(seq=0, state=JobState.STOPPED, configs=tuple(configs), labels=tuple(labels))
+def preview(config: RunConfig, labels: Sequence[str]) -> Snapshot:
+    """What to show before a race: the data of ``config``, once per lane."""
+    return Snapshot(0, JobState.STOPPED, (config,) * len(labels), tuple(labels))
+
+
+def unready(
+    config: RunConfig, labels: Sequence[str], problem: str, points: Float[np.ndarray, "n 2"] | None
+) -> Snapshot:
+    """What to show while own data cannot be raced on: the points so far, and why."""
+    return dataclasses.replace(preview(config, labels), data=points, message=problem)

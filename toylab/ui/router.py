@@ -37,7 +37,10 @@ def entries() -> dict[str, StreamlitPage]:
 
 
 def go(name: str, query: Mapping[str, str] = MappingProxyType({})) -> None:
-    """Show another page, with these parameters in its address."""
+    """Show another page, with these parameters in its address.
+
+    From the script of a page, never from a fragment: the browser would get a page that it cannot draw, and go blank.
+    """
     st.switch_page(entries()[name], query_params=dict(query))
 
 

@@ -33,8 +33,9 @@ def button(job: TrainingJob) -> None:
 def save(job: TrainingJob, folder: Path | None = None) -> list[Path]:
     """Write the chosen lane and the baseline below ``folder``, by default `FOLDER`; their paths."""
     folder = FOLDER if folder is None else folder
-    paths = [folder / _name(run) for run in job.runs()]
-    for path, run in zip(paths, job.runs(), strict=True):
+    runs = job.runs()
+    paths = [folder / _name(run) for run in runs]
+    for path, run in zip(paths, runs, strict=True):
         run.save(path)
     return paths
 

@@ -35,6 +35,8 @@ def _token() -> str:
     return secrets.token_hex(16)
 
 
+SLOTS = ("lab", "race", "sweep")
+"""Where a tab may have a job: one per page that trains."""
 JOB_PARAMETER = "run"
 """Where the address names the job: a tab that is loaded anew finds its run again."""
 
@@ -109,6 +111,16 @@ def compute(slot: str, key: Hashable, task: Callable[[], T]) -> "Future[T]":
         return future
     made[slot] = (key, future)
     return future
+
+
+def known(slot: str, key: Hashable, result: T) -> "Future[T]":
+    """A computation of ``slot`` whose result is there already."""
+    made = st.session_state.setdefault("computations", {})
+    if made.get(slot, (None, None))[0] != key:
+        future = Future()
+        future.set_result(result)
+        made[slot] = (key, future)
+    return made[slot][1]
 
 
 def _place(slot: str) -> str:

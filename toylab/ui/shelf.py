@@ -54,7 +54,7 @@ class Shelf:
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def keep(self, run: "Run", label: str, origin: str) -> Finished:
-        """Put a run on the shelf; one that is there already moves to the front and keeps its id."""
+        """Put a run on the shelf; one that is there already counts as the newest and keeps its id."""
         with self._lock:
             there = next((kept for kept in self._runs.values() if _same(kept.run, run)), None)
             if there is not None:

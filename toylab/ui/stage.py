@@ -118,7 +118,7 @@ def _chosen_title(snapshot: Snapshot) -> str:
 def _score(snapshot: Snapshot, lane: int) -> str:
     if not snapshot.histories:
         return ""
-    value = snapshot.latest("sw1")[lane]
+    value = snapshot.scores[lane]
     return f" · distance to the data {short(value)}" if math.isfinite(value) else ""
 
 
@@ -127,9 +127,9 @@ def _curve_title(snapshot: Snapshot, column: str, title: str) -> str:
 
 
 def _values(snapshot: Snapshot, column: str) -> str:
-    if not snapshot.histories or not len(snapshot.histories[0]):
+    if not any(len(table) for table in snapshot.histories):
         return ""
-    chosen, baseline = map(short, snapshot.latest(column))
+    chosen, baseline = map(short, snapshot.scores if column == "sw1" else snapshot.latest(column))
     return f":orange[{baseline}] :blue[{chosen}]"
 
 
@@ -157,8 +157,7 @@ def marks(snapshot: Snapshot, column: str) -> pd.DataFrame:
         }
         for event in snapshot.events
     ]
-    if column == "sw1" and snapshot.histories and len(snapshot.histories[0]):
-        floor = snapshot.latest("sw1_floor")[0]
+    if column == "sw1" and math.isfinite(floor := snapshot.floor):
         rows.append(
             {
                 "step": 0.0,

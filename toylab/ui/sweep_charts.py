@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import streamlit as st
+from jaxtyping import Float
 
 from toylab.jobs import SweepSnapshot
 from toylab.statistics import mean_interval
@@ -124,7 +125,8 @@ def over_beta(cells: pd.DataFrame, metric: str, palette: Palette, key: str) -> N
     done = cells.loc[cells["state"] == "done"]
     means = summary(cells, metric)
     points = done.assign(kind="seed", value=done[metric])[["beta", "seed", "value", "kind"]]
-    rows = [points, means.rename(columns={"mean": "value"}).assign(kind="mean")]
+    bands = means.rename(columns={"mean": "value"}).assign(kind="mean", bottom=means["low"].clip(lower=1e-9))
+    rows = [points, bands]
     floor = float(np.mean(done["floor"].to_numpy(float))) if metric == "sw1" and len(done) else math.nan
     rows.append(pd.DataFrame({"kind": ["floor"], "value": [floor]}))
     data = pd.concat(rows, ignore_index=True)
@@ -140,7 +142,7 @@ def over_beta(cells: pd.DataFrame, metric: str, palette: Palette, key: str) -> N
     y = {
         "field": "value",
         "type": "quantitative",
-        "scale": {"type": "log", "nice": False, "padding": 10},
+        "scale": {"type": "log", "nice": False, "domain": list(span(data["value"].to_numpy(float)))},
         "axis": {"title": None, "grid": False, "tickCount": 5, "format": "~g", **_quiet(palette)},
     }
     if not len(done):
@@ -163,9 +165,21 @@ def over_beta(cells: pd.DataFrame, metric: str, palette: Palette, key: str) -> N
                 "encoding": {"y": y},
             },
             {
+                "transform": only("floor"),
+                "mark": {
+                    "type": "text",
+                    "text": "floor",
+                    "align": "left",
+                    "dx": 3,
+                    "dy": -6,
+                    "color": palette.faint,
+                },
+                "encoding": {"x": {"value": 0}, "y": y},
+            },
+            {
                 "transform": only("mean"),
-                "mark": {"type": "area", "opacity": 0.18, "color": palette.chosen},
-                "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}},
+                "mark": {"type": "area", "opacity": 0.18, "color": palette.chosen, "clip": True},
+                "encoding": {"x": x, "y": {**y, "field": "bottom"}, "y2": {"field": "high"}},
             },
             {
                 "transform": only("mean"),
@@ -182,6 +196,18 @@ def over_beta(cells: pd.DataFrame, metric: str, palette: Palette, key: str) -> N
     }
     alt = f"{METRICS[metric]} over beta: a point per seed, means with 95% intervals"
     st.vega_lite_chart(data, spec, width="stretch", key=key, alt=alt)
+
+
+def span(values: Float[np.ndarray, " n"]) -> tuple[float, float]:
+    """Ends of a logarithmic axis around positive values; an interval that reaches below 0 runs out of it.
+
+    >>> span(np.array([0.5, np.nan, 0.25]))
+    (0.2, 0.625)
+    """
+    positive = values[values > 0]
+    if not len(positive):
+        return 1e-3, 1.0
+    return 0.8 * float(positive.min()), 1.25 * float(positive.max())
 
 
 def _label(state: str, value: float) -> str:

@@ -27,11 +27,7 @@ def sentence(snapshot: Snapshot, place: int = 0, kind: Kind = "job") -> str:
     if kind == "preview":
         return "This is the data. Press Start: two nets learn it side by side, and only β differs."
     if state is JobState.QUEUED:
-        return (
-            f"Waiting: {place} run{'s' if place != 1 else ''} ahead of this one."
-            if place
-            else "About to start."
-        )
+        return waiting(place)
     if state is JobState.COMPILING:
         return "Compiling this combination of data and net; the points move in a few seconds."
     if state is JobState.DONE:
@@ -48,6 +44,13 @@ def sentence(snapshot: Snapshot, place: int = 0, kind: Kind = "job") -> str:
     if config.beta == 0:
         return "At β = 0 both lanes are the same run. Move the slider and watch them part."
     return progress(snapshot)
+
+
+def waiting(place: int) -> str:
+    """Of a queued job with ``place`` runs ahead of it."""
+    return (
+        f"Waiting: {place} run{'s' if place != 1 else ''} ahead of this one." if place else "About to start."
+    )
 
 
 def progress(snapshot: Snapshot) -> str:
@@ -83,11 +86,10 @@ def _times(ratio: float) -> str:
 
 def verdict(snapshot: Snapshot) -> str:
     """Distances of both lanes with what they are worth: the floor and the number of samples."""
-    chosen, baseline = snapshot.latest("sw1")
-    floor = snapshot.latest("sw1_floor")[0]
+    chosen, baseline = snapshot.scores
     if not math.isfinite(chosen + baseline):
         return "Finished; no distance was measured."
     return (
         f"Distance to the data: {short(baseline)} at β = 0, {short(chosen)} at β = {snapshot.config.beta:g}; "
-        f"fresh data would score {short(floor)}."
+        f"fresh data would score {short(snapshot.floor)}."
     )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from toylab.jobs import MAX_LANES, JobState, TrainingJob
-from toylab.ui import controls, race_stage, racing, scene, session, settings, transport
+from toylab.ui import controls, race_stage, racing, scene, session, settings, stored, transport
 from toylab.ui.guard import guarded
 from toylab.ui.racing import Entrant
 
@@ -37,8 +37,9 @@ STYLE = """
   .st-key-race > div { width: 100% !important; flex: 1 1 100% !important; }
 }
 @media (max-width: 640px) {
-  .st-key-race_squares > div, .st-key-race_heads > div { width: calc(50% - 0.4rem) !important; }
-  .st-key-race_squares canvas { max-width: 100%; height: auto !important; }
+  .st-key-race_squares > div, .st-key-race_heads > div { flex: 0 0 calc(50% - 0.4rem) !important; min-width: 0; }
+  .st-key-race_squares div, .st-key-race_heads div { max-width: 100%; }
+  .st-key-race_squares :is(canvas, svg.marks) { max-width: 100%; height: auto !important; }
   .st-key-race_curves { flex-wrap: wrap; }
   .st-key-race_curves > div { flex: 1 1 100% !important; width: 100% !important; }
 }
@@ -203,9 +204,17 @@ def _stage(job: TrainingJob | None) -> None:
 def _live(drawn_state: JobState | None) -> None:
     """The one fragment that runs by itself; ``drawn_state`` is what the buttons outside were drawn for."""
     job = session.job("race")
-    base, heads = controls.config(), racing.labels(entrants())
-    if job is None or (not job.active and not scene.same_data(job.snapshot.config, base)):
-        race_stage.draw(race_stage.preview([base] * len(heads), heads), heads, started=False)
+    base, heads, problem = controls.config(), racing.labels(entrants()), controls.problem()
+    over = job is None or not job.active
+    if over and problem:
+        unready = race_stage.unready(base, heads, problem, controls.own_points())
+        race_stage.draw(unready, heads, kind="preview")
+        return
+    if job is None and tuple(heads) == stored.first_race().labels and base == stored.first_run().config:
+        race_stage.draw(stored.first_race(), heads, kind="stored")
+        return
+    if job is None or (over and not scene.same_data(job.snapshot.config, base)):
+        race_stage.draw(race_stage.preview(base, heads), heads, kind="preview")
         return
     snapshot = job.snapshot
     race_stage.draw(snapshot, heads, place=session.manager().place(job))

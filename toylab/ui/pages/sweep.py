@@ -7,10 +7,23 @@ import streamlit as st
 
 from toylab.config import RunConfig
 from toylab.jobs import JobState, SweepJob, SweepSnapshot
+from toylab.jobs.ending import divergence
 from toylab.jobs.sweep_job import SCORE_N
-from toylab.ui import controls, router, scene, session, settings, shelf, sweep_charts, theme, transport
+from toylab.ui import (
+    controls,
+    router,
+    scene,
+    session,
+    settings,
+    shelf,
+    stored,
+    sweep_charts,
+    theme,
+    transport,
+)
 from toylab.ui.guard import guarded
-from toylab.ui.words import short
+from toylab.ui.sweep_words import duration, sentence, status_line
+from toylab.ui.words import Kind, short
 
 TITLE = "Sweep"
 ORDER = 20
@@ -18,10 +31,12 @@ ORDER = 20
 RAIL_WIDTH = 292
 LIVE_SECONDS = 0.5
 MAX_BETAS, MAX_SEEDS = 11, 5
-DEFAULT_STEPS = 2_000
-"""Half a minute for the grid that the page starts with, on two cores."""
+FIRST, LAST, NUM_BETAS, NUM_SEEDS = 0.0, 1.5, 4, 3
+"""The grid that the page starts with."""
 MAX_COMPARED = 6
 """Runs that the page Compare shows at once."""
+LEAVE = "sweep_leave"
+"""Where the fragment leaves the wish to go to Compare: only the page itself may go (see `router.go`)."""
 SCORING_SECONDS = 0.5
 """About what the score of a cell takes, besides its steps."""
 
@@ -39,6 +54,8 @@ STYLE = """
 
 def render() -> None:
     """Draw the page."""
+    if st.session_state.pop(LEAVE, False):
+        router.go("compare")
     controls.read_address()
     job = session.job("sweep")
     with st.container(key="sweep", horizontal=True, wrap=False):
@@ -72,11 +89,15 @@ def plan(base: RunConfig, first: float, last: float, count: int, num_seeds: int)
 def _cells() -> list[RunConfig]:
     state = st.session_state
     first, last = sorted(
-        (settings.snap_beta(state.get("sweep_from", 0.0)), settings.snap_beta(state.get("sweep_to", 1.5)))
+        (settings.snap_beta(state.get("sweep_from", FIRST)), settings.snap_beta(state.get("sweep_to", LAST)))
     )
-    return plan(
-        controls.config(), first, last, int(state.get("sweep_betas", 4)), int(state.get("sweep_seeds", 2))
-    )
+    count, num_seeds = state.get("sweep_betas", NUM_BETAS), state.get("sweep_seeds", NUM_SEEDS)
+    return plan(controls.config(), first, last, int(count), int(num_seeds))
+
+
+def default_cells() -> list[RunConfig]:
+    """The grid that the page starts with."""
+    return plan(settings.read_config({}), FIRST, LAST, NUM_BETAS, NUM_SEEDS)
 
 
 def _rail(job: SweepJob | None) -> None:
@@ -92,20 +113,20 @@ def _rail(job: SweepJob | None) -> None:
             "β from",
             settings.BETA_MIN,
             settings.BETA_MAX,
-            0.0,
+            FIRST,
             0.25,
             key="sweep_from",
             persist_state="session",
         )
     with last:
         st.number_input(
-            "β to", settings.BETA_MIN, settings.BETA_MAX, 1.5, 0.25, key="sweep_to", persist_state="session"
+            "β to", settings.BETA_MIN, settings.BETA_MAX, LAST, 0.25, key="sweep_to", persist_state="session"
         )
     count, seeds = st.columns(2, gap="small")
     with count:
-        st.number_input("Values of β", 1, MAX_BETAS, 4, key="sweep_betas", persist_state="session")
+        st.number_input("Values of β", 1, MAX_BETAS, NUM_BETAS, key="sweep_betas", persist_state="session")
     with seeds:
-        st.number_input("Seeds", 1, MAX_SEEDS, 2, key="sweep_seeds", persist_state="session")
+        st.number_input("Seeds", 1, MAX_SEEDS, NUM_SEEDS, key="sweep_seeds", persist_state="session")
     _estimate(job)
     controls.dataset_picker()
     controls.run_settings()
@@ -117,7 +138,7 @@ def _start() -> None:
 
 def _estimate(job: SweepJob | None) -> None:
     """How long the grid will take, from the time of a step measured on this machine."""
-    if job is not None and job.active:
+    if (job is not None and job.active) or controls.problem():
         return
     st.fragment(_measured, run_every=0.5)()
 
@@ -158,31 +179,26 @@ def seconds_of(num_cells: int, steps: int, step_seconds: float, cores: int) -> f
     return math.ceil(num_cells / cores) * steps * step_seconds + num_cells * SCORING_SECONDS
 
 
-def duration(seconds: float) -> str:
-    """Seconds for people: 45 s, 3 min.
-
-    >>> duration(44.2), duration(170.0)
-    ('44 s', '3 min')
-    """
-    return f"{max(1, round(seconds))} s" if seconds < 100 else f"{round(seconds / 60)} min"
-
-
 def _stage(job: SweepJob | None) -> None:
     seconds = LIVE_SECONDS if job is not None and job.active else None
     st.fragment(_live, run_every=seconds)(job.snapshot.state if job is not None else None)
 
 
+def _unstarted() -> tuple[SweepSnapshot, Kind]:
+    """The stored sweep where it is the one that the controls ask for, else the grid as it will be."""
+    cells = tuple(_cells())
+    if cells == stored.first_sweep().configs:
+        return stored.first_sweep(), "stored"
+    return SweepSnapshot(0, JobState.STOPPED, cells, (None,) * len(cells)), "preview"
+
+
 @guarded
 def _live(drawn_state: JobState | None) -> None:
     job, palette = session.job("sweep"), theme.palette()
-    snapshot = (
-        job.snapshot
-        if job is not None
-        else SweepSnapshot(0, JobState.STOPPED, tuple(_cells()), (None,) * len(_cells()))
-    )
+    snapshot, kind = (job.snapshot, "job") if job is not None else _unstarted()
     cells = sweep_charts.table(snapshot)
     with st.container(key="status"):
-        st.progress(snapshot.share_done, text=status_line(snapshot, started=job is not None))
+        st.progress(snapshot.share_done, text=status_line(snapshot, kind))
     metric = (
         st.segmented_control(
             "Shown",
@@ -202,7 +218,10 @@ def _live(drawn_state: JobState | None) -> None:
             st.markdown("**Over β**, means with 95% intervals")
             sweep_charts.over_beta(cells, metric, palette, "sweep_over_beta")
     with st.container(key="sweep_sentence"):
-        text = sentence(snapshot, job is not None)
+        place = session.manager().place(job) if job is not None else 0
+        text = sentence(snapshot, kind, place)
+        if job is None or not job.active:
+            text = controls.problem() or text
         st.markdown(f":red[{text}]" if snapshot.state is JobState.FAILED else text)
     if job is not None and idle:
         _opener(job, chosen)
@@ -228,13 +247,13 @@ def _opener(job: SweepJob, chosen: int | None) -> None:
     seed = job.snapshot.configs[cell].seed
     alike = [each for each in finished if job.snapshot.configs[each].seed == seed][:MAX_COMPARED]
     with st.container(key="sweep_open", horizontal=True):
-        # Not a callback: a page is left from the script, not before it.
         if st.button("Open in Compare", key="sweep_compare"):
             _keep(job, [cell])
         if len(alike) > 1 and st.button(f"Compare every β of seed {seed}", key="sweep_compare_row"):
             _keep(job, alike)
     if score.diverged_at >= 0:
-        st.markdown(f"Diverged at step {score.diverged_at:,}: not scored.")
+        line = divergence(score.diverged_at, job.snapshot.configs[cell])
+        st.markdown(f"{line} Not scored.")
     else:
         st.markdown(
             f"Distance to the data {short(score.sw1)} ± {short(score.stderr)} (n = {SCORE_N:,}, floor "
@@ -247,43 +266,9 @@ def _keep(job: SweepJob, cells: Sequence[int]) -> None:
     for cell in cells:
         run = job.run(cell)
         shelf.keep(run, shelf.label_of(run), "sweep")
-    router.go("compare")
+    st.session_state[LEAVE] = True
+    st.rerun(scope="app")
 
 
 def _name(config: RunConfig) -> str:
     return f"β = {config.beta:g}, seed {config.seed}"
-
-
-def status_line(snapshot: SweepSnapshot, *, started: bool) -> str:
-    """State and progress in words that tests and screen readers find too."""
-    if not started:
-        return f"**READY** · {len(snapshot.configs)} cells"
-    parts = [f"**{snapshot.state.value.upper()}**", f"{snapshot.num_done} of {len(snapshot.configs)} cells"]
-    if snapshot.state is JobState.RUNNING and snapshot.eta is not None:
-        parts.append(f"{duration(snapshot.eta)} to go")
-    return " · ".join(parts)
-
-
-def sentence(snapshot: SweepSnapshot, started: bool) -> str:
-    """What the grid says, with n, seeds and floor; never more than the seeds carry."""
-    if snapshot.message:
-        return snapshot.message
-    if not started:
-        return "Press Start: every cell is a run of its own, and the same seed means the same data and noise."
-    means = sweep_charts.summary(sweep_charts.table(snapshot), "sw1").to_dict("records")
-    if not means:
-        return "The first cells are training; each is scored when it ends."
-    best = min(means, key=lambda row: row["mean"])
-    seeds = int(best["n"])
-    floors = [score.floor for score in snapshot.scores if score is not None and math.isfinite(score.floor)]
-    interval = f" [{short(best['low'])}, {short(best['high'])}]" if math.isfinite(best["low"]) else ""
-    text = (
-        f"Lowest mean distance so far: β = {best['beta']:g}, {short(best['mean'])}{interval} over {seeds} "
-        f"seed{'s' if seeds > 1 else ''} (n = {SCORE_N:,}, floor {short(sum(floors) / len(floors))})."
-    )
-    if seeds < 2:
-        return f"{text} One seed says little about β."
-    rivals = [f"{row['beta']:g}" for row in means if row is not best and row["low"] <= best["mean"]]
-    if rivals:
-        return f"{text} The interval of β = {', '.join(rivals)} reaches that far down: more seeds would tell."
-    return text

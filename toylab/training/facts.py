@@ -1,9 +1,6 @@
-"""A run as a notebook shows it: what it is and what it scored, in a table of HTML, with its picture."""
+"""What tells a run apart, in words: settings, where it stands, and its score with what is needed to read it."""
 
-import base64
-import html
 import math
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -38,21 +35,3 @@ def _score(run: "Run") -> str:
         f"{value:.4f} at step {run.history.index[-1]:,} (n {run.config.eval_samples:,}, floor {floor:.4f}, "
         f"{evaluations} per sample, one seed)"
     )
-
-
-def notebook_html(facts: Mapping[str, str], png: bytes | None = None) -> str:
-    """A table of ``facts``, every text escaped, and a picture below it."""
-    rows = "".join(
-        f'<tr><th scope="row" style="text-align:left">{html.escape(label)}</th>'
-        f'<td style="text-align:left">{html.escape(text)}</td></tr>'
-        for label, text in facts.items()
-    )
-    picture = ""
-    if png is not None:
-        said = html.escape(
-            "Samples over data, and the history: "
-            + "; ".join(f"{label} {text}" for label, text in facts.items())
-        )
-        data = base64.b64encode(png).decode("ascii")
-        picture = f'<img alt="{said}" style="max-width:100%" src="data:image/png;base64,{data}">'
-    return f"<div><table>{rows}</table>{picture}</div>"

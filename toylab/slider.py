@@ -1,0 +1,65 @@
+"""Slide beta in a notebook, over runs that are trained already; a picture where no widget can be shown."""
+
+import base64
+from collections.abc import Sequence
+from typing import Any
+
+from toylab.plots import png_bytes, samples_figure
+from toylab.training import Run
+
+DPI = 80
+SAMPLES = 4096
+
+
+class BetaSlider:
+    """One panel per beta, and a slider that shows the whole of one run, where ipywidgets is installed.
+
+    As the last line of a cell it shows the slider; a page without a running kernel, or a notebook without ipywidgets,
+    shows the panels.
+
+    Args:
+        runs: of one dataset, each with another beta; they are shown in its order.
+
+    Raises:
+        ValueError: no run, two of one beta, or data of fewer than two coordinates.
+    """
+
+    def __init__(self, runs: Sequence[Run]):
+        self.runs = sorted(runs, key=lambda run: run.config.beta)
+        betas = [run.config.beta for run in self.runs]
+        if not runs or len(set(betas)) < len(betas):
+            raise ValueError(f"a slider needs at least one run, each with another beta, got {betas}")
+
+    def figure(self):
+        """The panels: samples over data, a panel per beta."""
+        first = self.runs[0]
+        nfe = first.experiment.method.eval_nfe
+        samples = {f"beta = {run.config.beta:g}": run.sample(SAMPLES, nfe) for run in self.runs}
+        return samples_figure(samples, first.dataset.sample(SAMPLES, seed=1))
+
+    def widget(self):
+        """Slider and picture as an ipywidgets box.
+
+        Raises:
+            ImportError: ipywidgets is not installed (``pip install toylab[notebook]``).
+        """
+        import ipywidgets
+
+        pictures = {f"{run.config.beta:g}": png_bytes(run.plot(), dpi=DPI) for run in self.runs}
+        labels = list(pictures)
+        slider = ipywidgets.SelectionSlider(options=labels, value=labels[-1], description="beta")
+        image = ipywidgets.Image(value=pictures[labels[-1]], format="png")
+        slider.observe(lambda change: setattr(image, "value", pictures[change["new"]]), names="value")
+        return ipywidgets.VBox([slider, image])
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        """Both: a front end takes the richest form that it can show."""
+        picture = base64.b64encode(png_bytes(self.figure(), dpi=DPI)).decode("ascii")
+        still = {"text/plain": repr(self), "image/png": picture}
+        try:
+            return {**self.widget()._repr_mimebundle_(**kwargs), **still}
+        except ImportError:
+            return still
+
+    def __repr__(self) -> str:
+        return f"BetaSlider({', '.join(f'{run.config.beta:g}' for run in self.runs)})"
