@@ -1,5 +1,7 @@
 """One lane over all devices, of this process or of many: see `split` for what each of them does."""
 
+import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +12,10 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from toylab.parallel import AbstractLanes, Device, Tree, compiler_options, single_precision
 from toylab.split import AXIS, Layout, Split, padded_length
 from toylab.types import AnyArray
+
+_COLLECTIVE = re.compile(
+    r" (all-gather|all-reduce|reduce-scatter|all-to-all|collective-permute)(?:-start)?\("
+)
 
 
 class SplitLane(AbstractLanes):
@@ -97,3 +103,13 @@ class SplitLane(AbstractLanes):
 def spread(layout: Layout, num_params: int) -> SplitLane:
     """A lane over every device of every process."""
     return SplitLane(jax.devices(), layout, num_params)
+
+
+def collectives(program: str) -> dict[str, int]:
+    """How often a compiled program (its text) sends each kind of message between devices; kinds that it does not send
+    are missing.
+
+    >>> collectives("x = f32[8] all-reduce(y), to_apply=add")
+    {'all-reduce': 1}
+    """
+    return dict(sorted(Counter(_COLLECTIVE.findall(program)).items()))
