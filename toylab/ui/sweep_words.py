@@ -41,8 +41,9 @@ def sentence(snapshot: SweepSnapshot, started: bool, place: int = 0) -> str:
     seeds = int(best["n"])
     floors = [score.floor for score in snapshot.scores if score is not None and math.isfinite(score.floor)]
     interval = f" [{short(best['low'])}, {short(best['high'])}]" if math.isfinite(best["low"]) else ""
+    far = "" if snapshot.state is JobState.DONE else " so far"
     text = (
-        f"Lowest mean distance so far: β = {best['beta']:g}, {short(best['mean'])}{interval} over {seeds} "
+        f"Lowest mean distance{far}: β = {best['beta']:g}, {short(best['mean'])}{interval} over {seeds} "
         f"seed{'s' if seeds > 1 else ''} (n = {SCORE_N:,}, floor {short(sum(floors) / len(floors))})."
     )
     if seeds < 2:
