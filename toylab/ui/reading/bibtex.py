@@ -94,7 +94,7 @@ def _fields(body: str, key: str) -> Iterator[tuple[str, str]]:
 
 def _plain(value: str) -> str:
     accented = re.sub(r"""\{?\\(['`"^~])\{?(\w)\}?\}?""", lambda match: match[2] + ACCENTS[match[1]], value)
-    accented = unicodedata.normalize("NFC", accented)
+    accented = unicodedata.normalize("NFC", accented).replace(r"{\l}", "ł")
     return " ".join(accented.replace("{", "").replace("}", "").replace("--", "–").split())
 
 
