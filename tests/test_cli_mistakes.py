@@ -62,7 +62,7 @@ BAD = {
     "sample of nothing": (["sample", "nowhere"], "not a run folder"),
     "no samples": (["sample", "{run}", "--n", "0"], "--n"),
     "no evaluations": (["sample", "{run}", "--nfe", "-1"], "--nfe"),
-    "unknown ending": (["sample", "{run}", "--out", "x.txt"], ".npz or .csv"),
+    "unknown ending": (["sample", "{run}", "--out", "x.txt"], ".npz, .csv or .png"),
     "sample into nowhere": (["sample", "{run}", "--out", "{tmp}/no/x.csv"], "{tmp}/no/x.csv"),
     "evaluate a file": (["evaluate", "{tmp}/file"], "not a run folder"),
     "unknown metric": (["evaluate", "{run}", "--metrics", "fid"], "fid"),

@@ -15,6 +15,12 @@ FREE = {
     "anchor_min",
     "anchor_max",
     "adaptive_constant",
+    # Of images and transformers: at their defaults they play no part, and `build_experiment` refuses others in 2-D.
+    "adam_beta2",
+    "label_dropout",
+    "guidance",
+    "guidance_mix",
+    "net",
 }
 """What a protocol leaves open, or what plays no part in it."""
 

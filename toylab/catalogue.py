@@ -1,9 +1,12 @@
 """What there is: every family of named things in one place."""
 
 from toylab.coefficients import coefficients
+from toylab.configs import config_names, summary
 from toylab.data import datasets
+from toylab.data.images import image_sets
 from toylab.methods import methods
 from toylab.metrics import metrics
+from toylab.nets import nets
 from toylab.presets import PRESETS
 from toylab.proxies import proxies
 from toylab.registry import Registry
@@ -16,10 +19,12 @@ REGISTRIES: dict[str, Registry] = {
     "coefficients": coefficients,
     "time_samplers": time_samplers,
     "metrics": metrics,
+    "image_sets": image_sets,
+    "nets": nets,
 }
 """Families that live in registries."""
 
-KINDS = (*REGISTRIES, "presets")
+KINDS = (*REGISTRIES, "presets", "configs")
 """Every kind that `available` and `describe` know."""
 
 
@@ -31,6 +36,8 @@ def describe(kind: str) -> dict[str, str]:
     """
     if kind == "presets":
         return {name: PRESETS[name].summary for name in sorted(PRESETS)}
+    if kind == "configs":
+        return {name: summary(name) for name in config_names()}
     if kind not in REGISTRIES:
         raise ValueError(f"unknown kind {kind!r}; choices: {', '.join(KINDS)}")
     registry = REGISTRIES[kind]
@@ -48,7 +55,8 @@ def _facts(method: str) -> str:
 
 
 def available(kind: str) -> list[str]:
-    """Sorted names of one kind: datasets, methods, proxies, coefficients, time_samplers, metrics or presets.
+    """Sorted names of one kind: datasets, methods, proxies, coefficients, time_samplers, metrics, image_sets, nets,
+    presets or configs.
 
     Raises:
         ValueError: no such kind; the message names the choices.

@@ -55,6 +55,8 @@ class RunConfig:
     """Learning rate over training: constant, or cosine down to 1% of the peak."""
     optimizer: str = "adam"
     """Update rule."""
+    adam_beta2: float = 0.999
+    """Decay of the mean square of Adam and AdamW; transformers on images often use 0.95."""
     grad_clip: float = 0.0
     """Largest global norm of a gradient; 0 switches clipping off."""
     ema_decay: float = 0.999
@@ -77,18 +79,28 @@ class RunConfig:
     """Smallest gap of the anchor."""
     anchor_max: float = 1e-2
     """Largest gap of the anchor."""
+    label_dropout: float = 0.0
+    """Share of examples whose class is hidden from the net, so that it learns the velocity of all classes as well."""
+    guidance: float = 1.0
+    """Scale omega of classifier-free guidance in the training target; 1 without."""
+    guidance_mix: float = 0.0
+    """Share kappa of the net's own class velocity in that target; the effective scale is omega / (1 - kappa)."""
+    net: str = "mlp"
+    """Net u(x, r, t) (`toylab list nets`)."""
+    net_options: dict[str, Any] = field(default_factory=dict)
+    """Options of the net, for example {"size": "B", "patch": 4}."""
     width: int = 128
-    """Units per hidden layer."""
+    """Units per hidden layer (net mlp)."""
     depth: int = 3
-    """Hidden layers."""
+    """Hidden layers (net mlp)."""
     activation: str = "gelu"
-    """Non-linearity of the hidden layers."""
+    """Non-linearity of the hidden layers (net mlp)."""
     embed_dim: int = 32
-    """Size of the sinusoidal embedding of each time."""
+    """Size of the sinusoidal embedding of each time (net mlp)."""
     embed_scale: float = 1.0
-    """Factor on time before it is embedded (1 in the 2-D protocol, 1000 in many image nets)."""
+    """Factor on time before it is embedded (1 in the 2-D protocol, 1000 in many image nets; net mlp)."""
     output_scale: float = 1e-2
-    """Factor on the output layer's initial weights: near zero starts at u = 0."""
+    """Factor on the output layer's initial weights: near zero starts at u = 0 (net mlp)."""
     seed: int = 0
     """Seed of initialisation, data, noise and times; the same seed gives common random numbers across lanes."""
     log_every: int = 0
@@ -164,6 +176,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "steps": (1, 100_000_000),
     "batch_size": (1, 1_048_576),
     "learning_rate": (0, 10),
+    "adam_beta2": (0, 1),
     "grad_clip": (0, 1e12),
     "ema_decay": (0, 1),
     "p_equal": (0, 1),
@@ -173,6 +186,9 @@ RANGES: dict[str, tuple[float, float]] = {
     "anchor_weight": (0, 1e6),
     "anchor_min": (0, 1),
     "anchor_max": (0, 1),
+    "label_dropout": (0, 1),
+    "guidance": (0, 100),
+    "guidance_mix": (0, 0.99),
     "width": (1, 8192),
     "depth": (1, 64),
     "embed_dim": (2, 1024),

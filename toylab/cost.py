@@ -1,5 +1,6 @@
 """What a configuration costs before it is trained: operations and memory, read off the compiled program."""
 
+import dataclasses
 import re
 from collections.abc import Callable
 from typing import Any
@@ -39,13 +40,13 @@ def cost(config: RunConfig) -> dict[str, Any]:
 
 
 def _cost(config: RunConfig) -> dict[str, Any]:
-    experiment = build_experiment(config)
+    experiment = _countable(config)
     net = flat_net(experiment.net)
     state = jax.eval_shape(init_state, experiment)
     x, time = jax.ShapeDtypeStruct((experiment.net.dim,), jnp.float32), jax.ShapeDtypeStruct((), jnp.float32)
     split = _step_flops(experiment)
     uses_pairs = experiment.num_equal < experiment.batch_size
-    plain = _step_flops(build_experiment(config.replace(p_equal=0.0))) if uses_pairs else split
+    plain = _step_flops(_countable(config.replace(p_equal=0.0))) if uses_pairs else split
     return {
         "params": net.num_params,
         "flops_forward": _flops(
@@ -55,6 +56,12 @@ def _cost(config: RunConfig) -> dict[str, Any]:
         "bytes": sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)),
         "collectives": _collectives(experiment),
     }
+
+
+def _countable(config: RunConfig) -> Experiment:
+    """The experiment with a net whose loops are written out."""
+    experiment = build_experiment(config)
+    return dataclasses.replace(experiment, net=experiment.net.unrolled())
 
 
 def _step_flops(experiment: Experiment) -> int:

@@ -2,7 +2,7 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from toylab.types import Point, Scalar, VelocityNet
 
@@ -57,6 +57,11 @@ def _scan(move, eps: Point, times: Float[Array, " points"]) -> Trajectory:
 
     states = jax.lax.scan(body, eps, (times[:-1], times[1:]))[1]
     return jnp.concatenate([eps[None], states])
+
+
+def balanced_labels(n: int, num_classes: int) -> Int[Array, " n"]:
+    """Classes in turn, 0, 1, ..., 0, 1, ...: what samples are drawn of, and scored as."""
+    return jnp.arange(n, dtype=jnp.int32) % num_classes
 
 
 SAMPLERS = {"average_velocity": average_velocity_trajectory, "ode": heun_trajectory}

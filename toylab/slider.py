@@ -37,7 +37,7 @@ class BetaSlider:
         samples = {f"beta = {run.config.beta:g}": run.sample(SAMPLES, nfe) for run in self.runs}
         return samples_figure(samples, first.dataset.sample(SAMPLES, seed=1))
 
-    def widget(self):
+    def widget(self) -> Any:
         """Slider and picture as an ipywidgets box.
 
         Raises:

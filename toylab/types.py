@@ -1,10 +1,11 @@
 """Shapes and protocols that the whole lab shares.
 
-Everything below the training step speaks of ONE example: a point of shape ``(dim,)`` and scalar times. Time runs
-from data (t = 0) to noise (t = 1), and a pair of times is ordered r <= t.
+Everything below the training step speaks of ONE example: a point of shape ``(dim,)`` and scalar times. An image is
+such a point too, its pixels row by row: only the net that looks at it, and what draws it, fold it. Time runs from
+data (t = 0) to noise (t = 1), and a pair of times is ordered r <= t.
 """
 
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import jax
 import numpy as np
@@ -20,6 +21,9 @@ Point = Float[AnyArray, " dim"]
 Points = Float[AnyArray, "n dim"]
 Scalar = Float[AnyArray, ""]
 Count = Int[AnyArray, ""]
+Label = Int[AnyArray, ""]
+"""A class, from 0; the number of classes itself stands for no class."""
+Labels = Int[AnyArray, " n"]
 Flag = Bool[AnyArray | np.bool_, ""]
 Matrix = Float[AnyArray, "dim dim"]
 Pairs = Float[AnyArray, "n 2 dim"]
@@ -29,7 +33,11 @@ PRNGKey = Key[jax.Array, "..."] | UInt32[jax.Array, "..."]
 __all__ = [
     "AnyArray",
     "Count",
+    "DataShape",
     "Flag",
+    "Label",
+    "LabelledNet",
+    "Labels",
     "Matrix",
     "PRNGKey",
     "Pairs",
@@ -39,6 +47,17 @@ __all__ = [
     "TwoHeadedNet",
     "VelocityNet",
 ]
+
+
+class DataShape(NamedTuple):
+    """What a net must know of its data."""
+
+    dim: int
+    """Coordinates of a point."""
+    image: tuple[int, int, int] | None = None
+    """Height, width and channels where points are images: their pixels, row by row."""
+    num_classes: int = 0
+    """Classes that the net is told of; 0 where there are none."""
 
 
 @runtime_checkable
@@ -51,9 +70,20 @@ class VelocityNet(Protocol):
 
 
 @runtime_checkable
+class LabelledNet(Protocol):
+    """An average velocity for each class, and one for all of them together."""
+
+    def __call__(self, x: Point, r: Scalar, t: Scalar, label: Label | None = None) -> Point:
+        """u(x, r, t) of the class ``label``; of the whole distribution where that is the null label or None."""
+        ...
+
+
+@runtime_checkable
 class TwoHeadedNet(VelocityNet, Protocol):
     """An average velocity with a second output, a velocity of its own."""
 
-    def with_velocity(self, x: Point, r: Scalar, t: Scalar) -> tuple[Point, Point]:
+    def with_velocity(
+        self, x: Point, r: Scalar, t: Scalar, label: Label | None = None
+    ) -> tuple[Point, Point]:
         """u(x, r, t) and the second head's velocity at ``x``, in one pass."""
         ...

@@ -1,18 +1,14 @@
 """``toylab inspect CONFIG``."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from toylab.cli import parsing
+from toylab.cli.configs import find_config
 from toylab.cli.output import print_json
-from toylab.config import RunConfig
-
-MAX_BYTES = 8 * 2**20
 
 
 @dataclass(frozen=True)
@@ -20,7 +16,7 @@ class Flags:
     """Parameters, operations and memory of a configuration, before training."""
 
     config: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="CONFIG")]
-    """A preset, a JSON file of settings, or a run folder."""
+    """A packaged config (`toylab list configs`), a preset, a TOML or JSON file of settings, or a run folder."""
     json: bool = False
     """Print one JSON object: params, flops_forward, flops_step {plain, split}, bytes, collectives."""
 
@@ -51,38 +47,3 @@ def run(flags: Flags) -> int:
     print(f"bytes of state          {facts['bytes']:>14,}")
     print(f"collectives             {facts['collectives']:>14,}")
     return 0
-
-
-def find_config(text: str) -> RunConfig:
-    """The settings that ``text`` means: those of a run folder, of a JSON file, or of a preset.
-
-    Raises:
-        ValueError: none of the three, or one that cannot be read; one line.
-    """
-    from toylab.presets import PRESETS, preset
-
-    path = Path(text)
-    if text in PRESETS and not path.exists():
-        return RunConfig(**preset(text))
-    if path.is_dir():
-        from toylab.report import read_config
-
-        return read_config(path)
-    if path.is_file():
-        return RunConfig.from_dict(_read_settings(path))
-    raise ValueError(f"{text!r} is no run folder, no JSON file and no preset ({', '.join(sorted(PRESETS))})")
-
-
-def _read_settings(path: Path) -> dict:
-    """The settings in a JSON file: a plain object, or the config.json of a run."""
-    if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"{path} is larger than {MAX_BYTES} bytes")
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not JSON: {error}") from None
-    while isinstance(value, dict) and isinstance(value.get("settings"), dict):
-        value = value["settings"]
-    if not isinstance(value, dict):
-        raise ValueError(f"{path} must hold a JSON object, not {type(value).__name__}")
-    return value

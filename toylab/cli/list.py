@@ -9,7 +9,10 @@ import tyro
 from toylab.cli import parsing
 from toylab.cli.output import print_json
 
-KINDS = ("datasets", "methods", "proxies", "coefficients", "time_samplers", "metrics", "presets")
+KINDS = (
+    "datasets", "methods", "proxies", "coefficients", "time_samplers", "metrics", "image_sets", "nets", "presets",
+    "configs",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,7 @@ class Flags:
     """Names of one kind, each with one line about it."""
 
     kind: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="KIND")]
-    """datasets, methods, proxies, coefficients, time_samplers, metrics or presets."""
+    """datasets, methods, proxies, coefficients, time_samplers, metrics, image_sets, nets, presets or configs."""
     json: bool = False
     """Print one JSON object: name -> summary."""
 

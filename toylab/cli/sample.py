@@ -29,10 +29,12 @@ class Flags:
     """Number of samples."""
     nfe: Whole = 1
     """Network evaluations per sample."""
+    guidance: float | None = None
+    """Scale of classifier-free guidance, for data with classes; twice the evaluations."""
     seed: Whole = 0
     """Of the noise: the same seed gives the same noise to every run."""
     out: Path | None = None
-    """File to write, .npz (array 'generated') or .csv; standard output by default."""
+    """File to write: .npz (array 'generated'), .csv, or .png of images; standard output by default."""
     json: bool = False
     """Print one JSON object: what was written, or the samples themselves without --out."""
 
@@ -43,8 +45,8 @@ def parse(argv: Sequence[str]) -> Flags:
     check_number("n", flags.n, 1, MAX_SAMPLES)
     check_number("nfe", flags.nfe, 1, MAX_NFE)
     check_number("seed", flags.seed, 0, 2**31 - 1)
-    if flags.out is not None and flags.out.suffix not in _ENCODERS:
-        raise ValueError(f"--out {flags.out} must end in {' or '.join(_ENCODERS)}")
+    if flags.out is not None and flags.out.suffix not in (*_ENCODERS, PICTURE):
+        raise ValueError(f"--out {flags.out} must end in {', '.join(_ENCODERS)} or {PICTURE}")
     return flags
 
 
@@ -55,10 +57,14 @@ def run(flags: Flags) -> int:
     start_jax()
     from toylab.training import load
 
-    points = load(flags.run).sample(flags.n, nfe=flags.nfe, seed=flags.seed)
+    trained = load(flags.run)
+    image = trained.dataset.shape.image
+    if flags.out is not None and flags.out.suffix == PICTURE and image is None:
+        raise ValueError(f"--out {flags.out}: {trained.config.dataset} has no images; choices: .npz, .csv")
+    points = trained.sample(flags.n, nfe=flags.nfe, seed=flags.seed, guidance=flags.guidance)
     facts = {"n": len(points), "dim": points.shape[1], "nfe": flags.nfe, "seed": flags.seed}
     if flags.out is not None:
-        atomic_write_bytes(flags.out, _ENCODERS[flags.out.suffix](points))
+        atomic_write_bytes(flags.out, _encoded(flags.out.suffix, points, image))
         note(f"{flags.n} samples written to {flags.out}")
         if flags.json:
             print_json({"path": str(flags.out), **facts})
@@ -73,6 +79,14 @@ def check_number(name: str, value: float, low: float, high: float) -> None:
     """Raise ValueError where the flag ``name`` is outside [low, high]."""
     if not low <= value <= high:
         raise ValueError(f"--{name} must lie in [{low}, {high}], got {value}")
+
+
+def _encoded(suffix: str, points: Float[np.ndarray, "n dim"], image: tuple[int, int, int] | None) -> bytes:
+    if suffix == PICTURE and image is not None:
+        from toylab.pictures import grid_png
+
+        return grid_png(points.reshape(-1, *image))
+    return _ENCODERS[suffix](points)
 
 
 def _csv(points: Float[np.ndarray, "n dim"]) -> bytes:
@@ -91,3 +105,4 @@ def _npz(points: Float[np.ndarray, "n dim"]) -> bytes:
 
 
 _ENCODERS = {".npz": _npz, ".csv": _csv}
+PICTURE = ".png"

@@ -1,10 +1,12 @@
 """Datasets: distributions with seeded samplers, declared moments and exact velocities. One file each."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from toylab.data.base import AbstractDataset, Modes, Moments, datasets
+from toylab.data.base import AbstractDataset, Modes, Moments, Place, datasets
+from toylab.data.images import image_sets
 
-__all__ = ["AbstractDataset", "Modes", "Moments", "dataset", "datasets"]
+__all__ = ["AbstractDataset", "Modes", "Moments", "Place", "create_dataset", "dataset", "datasets"]
 
 
 def dataset(name: str, **options: Any) -> AbstractDataset:
@@ -13,4 +15,18 @@ def dataset(name: str, **options: Any) -> AbstractDataset:
     Raises:
         ValueError: unknown name or option, or a bad value; one line that names the choices.
     """
+    return create_dataset(name, options)
+
+
+def create_dataset(name: str, options: Mapping[str, Any] | None = None) -> AbstractDataset:
+    """A distribution of points or a set of images, by its name.
+
+    Raises:
+        ValueError: as `dataset`.
+    """
+    if name in image_sets.names():
+        return image_sets.create(name, options)
+    if name not in datasets.names():
+        choices = ", ".join([*datasets.names(), *image_sets.names()])
+        raise ValueError(f"unknown dataset {name!r}; choices: {choices}")
     return datasets.create(name, options)

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from toylab.notebook import notebook_html
 from toylab.registry import Registry
-from toylab.types import Matrix, Point, Points, PRNGKey, Scalar
+from toylab.types import Count, DataShape, Labels, Matrix, Point, Points, PRNGKey, Scalar
 
 
 class Moments(NamedTuple):
@@ -26,6 +26,15 @@ class Modes(NamedTuple):
     centres: Float[np.ndarray, "k dim"]
     stds: Float[np.ndarray, " k"]
     weights: Float[np.ndarray, " k"]
+
+
+class Place(NamedTuple):
+    """Where a batch stands in the stream of a run: what data that are finite go through in order need to know."""
+
+    key: PRNGKey
+    """Of the stream: the same for all of its batches."""
+    step: Count
+    """Batches before this one."""
 
 
 class AbstractDataset(eqx.Module):
@@ -52,6 +61,31 @@ class AbstractDataset(eqx.Module):
     @abstractmethod
     def moments(self) -> Moments:
         """Declared mean and covariance of x0, found without the sampler."""
+
+    @property
+    def shape(self) -> DataShape:
+        """What a net must know of the data."""
+        return DataShape(self.dim)
+
+    @property
+    def is_stand_in(self) -> bool:
+        """Whether it only has the shape of data that are not at hand: enough to count and to time, not to train."""
+        return False
+
+    def draw_labelled(self, key: PRNGKey, n: int, place: Place | None = None) -> tuple[Points, Labels | None]:
+        """``n`` data points and their classes, None where there are none.
+
+        Args:
+            key: of independent draws.
+            n: static.
+            place: in a stream that visits every point equally often; a distribution has no such order.
+        """
+        return self.draw(key, n), None
+
+    def zero_loss(self) -> float:
+        """E|eps - x0|^2 = dim + Tr Cov[x0] + |E[x0]|^2: the expected loss of a net that says zero."""
+        mean, covariance = self.moments()
+        return float(self.dim + np.trace(covariance) + mean @ mean)
 
     def modes(self) -> Modes | None:
         """Modes where the distribution is a mixture of well-separated parts, else None."""

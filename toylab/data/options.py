@@ -35,6 +35,17 @@ def whole(name: str, value: object, low: int, high: int) -> int:
     raise ValueError(f"{name} must be a whole number in [{low}, {high}], got {value!r}")
 
 
+def truth(name: str, value: object) -> bool:
+    """``value`` as true or false.
+
+    Raises:
+        ValueError: anything else.
+    """
+    if isinstance(value, bool):
+        return value
+    raise ValueError(f"{name} must be true or false, got {value!r}")
+
+
 def array(name: str, value: object) -> Float[np.ndarray, "..."]:
     """``value`` (nested lists, an array, a number) as a finite float64 array.
 

@@ -52,7 +52,7 @@ class Local(NamedTuple):
 
 def local_terms(experiment: Experiment, net: VelocityNet, example: Example, context: Context) -> Local:
     """The terms at one example, with ``net`` as the trained net."""
-    x0, eps, r, t, _ = example
+    x0, eps, r, t, *_ = example
     x_t = example.x_t
     v, covariance = experiment.dataset.velocity_moments(x_t, t)
     v_hat = meanflow_of(experiment).tangent(x_t, t, x0, eps, context)

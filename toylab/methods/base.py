@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from toylab.paths import conditional_velocity, interpolate
 from toylab.proxies import Context
 from toylab.registry import Registry
-from toylab.types import Matrix, Pairs, Point, Scalar
+from toylab.types import Label, Matrix, Pairs, Point, Scalar
 
 Beta = Scalar | Matrix
 """A coefficient: one number, or a matrix that acts on velocities."""
@@ -37,6 +37,8 @@ class Example(NamedTuple):
     t: Scalar
     uniforms: Float[Array, " k"]
     """``num_uniforms`` independent draws from U(0, 1)."""
+    label: Label | None = None
+    """The class that the net is told, where there are classes."""
 
     @property
     def x_t(self) -> Point:
@@ -56,6 +58,11 @@ class Example(NamedTuple):
     def at(self, time: Scalar) -> Point:
         """Point on the path at another time."""
         return interpolate(self.x0, self.eps, time)
+
+    def with_velocity(self, velocity: Point) -> "Example":
+        """The example on the straight path through the same x_t with another velocity; its ends move along."""
+        x_t, t = self.x_t, self.t
+        return self._replace(x0=x_t - t * velocity, eps=x_t + (1 - t) * velocity)
 
 
 class AbstractMethod(eqx.Module):

@@ -52,6 +52,6 @@ class FlowMatching(AbstractMethod):
 
     def equal_loss(self, example: Example, context: Context) -> Scalar:
         """|u(x_t, t, t) - v_target|^2, weighted."""
-        x0, eps, _, t, _ = example
+        x0, eps, t = example.x0, example.eps, example.t
         v_target = jax.lax.stop_gradient(self.target(example.x_t, t, x0, eps, context))
         return self.weight(squared_norm(context.net(example.x_t, t, t) - v_target))

@@ -54,7 +54,7 @@ class MeanFlow(AbstractRegression):
 
     def residual(self, example: Example, context: Context, beta: Beta) -> Point:
         """u - sg[v_target - (t - r) du/dt]."""
-        x0, eps, r, t, _ = example
+        x0, eps, r, t, *_ = example
         v_hat = self.tangent(example.x_t, t, x0, eps, context)
         tangent = mixed_tangent(example.v_cond, v_hat, beta)
         u, du_dt = average_velocity_and_derivative(context.net, example.x_t, r, t, tangent)
@@ -62,7 +62,7 @@ class MeanFlow(AbstractRegression):
 
     def observe(self, example: Example, context: Context) -> tuple[Point, Point]:
         """R(0) and A w, the residual as a line in beta: R(beta) = R(0) + beta A w, w = v_hat - v_cond."""
-        x0, eps, r, t, _ = example
+        x0, eps, r, t, *_ = example
         x_t, v_cond = example.x_t, example.v_cond
         w = self.tangent(x_t, t, x0, eps, context) - v_cond
         u, du_dt = average_velocity_and_derivative(context.net, x_t, r, t, v_cond)

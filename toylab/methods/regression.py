@@ -47,12 +47,15 @@ class AbstractRegression(AbstractMethod):
 
     def equal_loss(self, example: Example, context: Context) -> Scalar:
         """Flow matching at r = t."""
-        residual = context.net(example.x_t, example.t, example.t) - self.equal_target(example, context)
+        u = context.velocity
+        if u is None:
+            u = context.net(example.x_t, example.t, example.t)
+        residual = u - self.equal_target(example, context)
         return self.weight(squared_norm(residual)) + self._anchor_loss(example, context)
 
     def pair_target(self, example: Example, context: Context) -> Point:
         """v_target of a row with r < t, without gradient."""
-        x0, eps, _, t, _ = example
+        x0, eps, t = example.x0, example.eps, example.t
         return jax.lax.stop_gradient(self.target(example.x_t, t, x0, eps, context))
 
     def equal_target(self, example: Example, context: Context) -> Point:

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from toylab.types import AnyArray, PRNGKey, VelocityNet
+from toylab.types import AnyArray, LabelledNet, PRNGKey
 
 Params = Float[AnyArray, " p"]
 Gradients = Float[AnyArray, "batches p"]
@@ -24,6 +24,30 @@ Parts = list[AnyArray]
 @runtime_checkable
 class NetSpec(Protocol):
     """A hashable description that can build a net."""
+
+    @property
+    def dim(self) -> int:
+        """Coordinates of a point."""
+        ...
+
+    @property
+    def num_classes(self) -> int:
+        """Classes that the net is told of, 0 without: then it takes no label."""
+        ...
+
+    @property
+    def widest(self) -> int:
+        """The largest number of values of one example that a pass holds at once."""
+        ...
+
+    @property
+    def num_activations(self) -> int:
+        """About how many values of one example a pass keeps for its derivative."""
+        ...
+
+    def unrolled(self) -> "NetSpec":
+        """The same net without loops: the compiler counts the operations of a loop once."""
+        ...
 
     def build(self, key: PRNGKey) -> eqx.Module:
         """A freshly initialised net."""
@@ -43,11 +67,11 @@ class FlatNet(NamedTuple):
     """params -> the arrays of the net's layers."""
     join: Callable[[Parts], Params]
     """The inverse of ``split``."""
-    assemble: Callable[[Parts], VelocityNet]
+    assemble: Callable[[Parts], LabelledNet]
     """Arrays -> u(x, r, t)."""
     num_params: int
 
-    def bind(self, params: Params) -> VelocityNet:
+    def bind(self, params: Params) -> LabelledNet:
         """The net with these parameters."""
         return self.assemble(self.split(params))
 
@@ -70,7 +94,7 @@ def flat_net(spec: NetSpec) -> FlatNet:
     def join(parts: Parts) -> Params:
         return jnp.concatenate([part.ravel() for part in parts])
 
-    def assemble(parts: Parts) -> VelocityNet:
+    def assemble(parts: Parts) -> LabelledNet:
         return eqx.combine(jax.tree.unflatten(treedef, parts), static)
 
     return FlatNet(init, split, join, assemble, ends[-1])

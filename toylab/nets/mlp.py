@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from toylab.nets.base import nets
 from toylab.nets.embed import sinusoidal_embedding
-from toylab.types import Point, PRNGKey, Scalar
+from toylab.types import DataShape, Label, Point, PRNGKey, Scalar
 
 ACTIVATIONS: dict[str, Callable] = {
     "gelu": jax.nn.gelu,
@@ -32,6 +33,8 @@ class MLPSpec:
     output_scale: float = 1e-2
     velocity_head: bool = False
     """A second output, the velocity at x: see `MLP.with_velocity`."""
+    num_classes: int = 0
+    """Classes that the net is told of: one more input for each, and one for none of them."""
     encoder_depth: int = 0
     """Hidden layers that see t alone; the rest see r as well. 0: every layer sees both; -k: all but the last k."""
 
@@ -44,16 +47,57 @@ class MLPSpec:
         if self.encoder_depth < 0:  # one spelling for one net: compiled programs key on it
             object.__setattr__(self, "encoder_depth", self.depth + self.encoder_depth)
 
+    @property
+    def widest(self) -> int:
+        """A layer."""
+        return self.width
+
+    @property
+    def num_activations(self) -> int:
+        """Values and tangents of every layer, and what their derivative keeps of both."""
+        return 4 * self.width * self.depth
+
+    def unrolled(self) -> "MLPSpec":
+        """Itself: it has no loops."""
+        return self
+
     def build(self, key: PRNGKey) -> "MLP":
         """A freshly initialised net."""
         return MLP(self, key)
 
 
+@nets.register("mlp", citation="lu2026variance")
+def mlp(
+    data: DataShape,
+    width: int = 128,
+    depth: int = 3,
+    activation: str = "silu",
+    embed_dim: int = 32,
+    embed_scale: float = 1.0,
+    output_scale: float = 1e-2,
+    velocity_head: bool = False,
+    encoder_depth: int = 0,
+) -> MLPSpec:
+    """A multilayer perceptron of a point and two times."""
+    return MLPSpec(
+        dim=data.dim,
+        width=width,
+        depth=depth,
+        activation=activation,
+        embed_dim=embed_dim,
+        embed_scale=embed_scale,
+        output_scale=output_scale,
+        velocity_head=velocity_head,
+        num_classes=data.num_classes,
+        encoder_depth=encoder_depth,
+    )
+
+
 class MLP(eqx.Module):
     """u(x, r, t) from [x, emb(t), emb(t) - emb(r)] through ``depth`` hidden layers of ``width`` units.
 
-    The second embedding vanishes at r = t, where u is the instantaneous velocity. Weights start as N(0, 1/fan_in), the
-    output layer's times ``output_scale``.
+    With classes there is one input more for each of them, and one for none. The second embedding vanishes at r = t,
+    where u is the instantaneous velocity. Weights start as N(0, 1/fan_in), the output layer's times ``output_scale``.
 
     Source: Lu and Wang 2026 (lu2026variance), 2-D protocol.
     """
@@ -64,6 +108,8 @@ class MLP(eqx.Module):
     def __init__(self, spec: MLPSpec, key: PRNGKey):
         num_outputs = spec.dim * (2 if spec.velocity_head else 1)
         fans_in = [spec.dim + 2 * spec.embed_dim, *[spec.width] * spec.depth]
+        if spec.num_classes:
+            fans_in[0] += spec.num_classes + 1
         if spec.encoder_depth:  # the later time enters with x, the gap with the features of the encoder
             fans_in[0] -= spec.embed_dim
             fans_in[spec.encoder_depth] += spec.embed_dim
@@ -73,11 +119,13 @@ class MLP(eqx.Module):
         self.layers = [_linear(*arguments) for arguments in zip(keys, fans_in, fans_out, scales, strict=True)]
         self.spec = spec
 
-    def __call__(self, x: Point, r: Scalar, t: Scalar) -> Point:
-        """Average velocity at one point ``x`` of time ``t`` over [r, t]."""
-        return self._outputs(x, r, t)[: self.spec.dim]
+    def __call__(self, x: Point, r: Scalar, t: Scalar, label: Label | None = None) -> Point:
+        """Average velocity at one point ``x`` of time ``t`` over [r, t], of a class where there are some."""
+        return self._outputs(x, r, t, label)[: self.spec.dim]
 
-    def with_velocity(self, x: Point, r: Scalar, t: Scalar) -> tuple[Point, Point]:
+    def with_velocity(
+        self, x: Point, r: Scalar, t: Scalar, label: Label | None = None
+    ) -> tuple[Point, Point]:
         """The average velocity and the second head's velocity at ``x``, in one pass.
 
         Raises:
@@ -85,11 +133,14 @@ class MLP(eqx.Module):
         """
         if not self.spec.velocity_head:
             raise ValueError("this net has one head; build it with velocity_head=True")
-        outputs = self._outputs(x, r, t)
+        outputs = self._outputs(x, r, t, label)
         return outputs[: self.spec.dim], outputs[self.spec.dim :]
 
-    def _outputs(self, x: Point, r: Scalar, t: Scalar) -> Float[Array, " outputs"]:
+    def _outputs(self, x: Point, r: Scalar, t: Scalar, label: Label | None) -> Float[Array, " outputs"]:
         spec = self.spec
+        if spec.num_classes:
+            told = spec.num_classes if label is None else label
+            x = jnp.concatenate([x, jax.nn.one_hot(told, spec.num_classes + 1, dtype=x.dtype)])
         later = sinusoidal_embedding(t, spec.embed_dim, spec.embed_scale)
         earlier = sinusoidal_embedding(r, spec.embed_dim, spec.embed_scale)
         if spec.encoder_depth:

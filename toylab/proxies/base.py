@@ -1,14 +1,15 @@
 """What a proxy is: an estimate of the marginal velocity at a point."""
 
 from abc import abstractmethod
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, cast
 
 import equinox as eqx
 import jax
 
 from toylab.data import AbstractDataset
+from toylab.nets import OfClass
 from toylab.registry import Registry
-from toylab.types import Pairs, Point, Points, Scalar, VelocityNet
+from toylab.types import Label, LabelledNet, Pairs, Point, Points, Scalar, VelocityNet
 
 
 class Context(NamedTuple):
@@ -28,6 +29,18 @@ class Context(NamedTuple):
     """Pairs (x0, eps) made by the teacher, for methods that declare ``num_pairs``."""
     progress: Scalar | float = 0.0
     """Share of training done, in [0, 1]."""
+    velocity: Point | None = None
+    """u(x_t, t, t) of the example at hand, where the loop has evaluated it already."""
+
+    def of_class(self, label: Label | None) -> "Context":
+        """The context of an example of this class: its nets are those of the class. Without a label, itself."""
+        if label is None:
+            return self
+        net, net_ema, net_teacher = (
+            None if net is None else OfClass(cast(LabelledNet, net), label)
+            for net in (self.net, self.net_ema, self.net_teacher)
+        )
+        return self._replace(net=net, net_ema=net_ema, net_teacher=net_teacher)
 
 
 class AbstractProxy(eqx.Module):

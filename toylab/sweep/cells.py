@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 from toylab.config import FIELDS, RunConfig
 
 MAX_CELLS = 100_000
+YOUNGER_SETTINGS = ("adam_beta2", "label_dropout", "guidance", "guidance_mix", "net", "net_options")
+"""Settings that came after the first committed results."""
+_DEFAULT = RunConfig()
 
 
 class Cell(NamedTuple):
@@ -62,9 +65,17 @@ def where_used(cells: Sequence[Cell]) -> list[Cell]:
 
 def cell_name(config: RunConfig) -> str:
     """A name that tells configs apart: what matters most to a reader, then a hash of all settings."""
-    canonical = json.dumps(config.to_dict(), sort_keys=True)
+    settings = config.to_dict()
+    canonical = json.dumps(
+        {name: settings[name] for name in settings if _is_told(config, name)}, sort_keys=True
+    )
     digest = hashlib.sha256(canonical.encode()).hexdigest()[:10]
     return f"{config.dataset}-{config.method}-b{config.beta:g}-s{config.seed}-{digest}"
+
+
+def _is_told(config: RunConfig, name: str) -> bool:
+    """Whether a setting is part of a cell's hash: a younger one only where it was set, so that old cells are found."""
+    return name not in YOUNGER_SETTINGS or getattr(config, name) != getattr(_DEFAULT, name)
 
 
 def shard(cells: Sequence[Cell], index: int, count: int) -> list[Cell]:

@@ -11,14 +11,15 @@ import numpy as np
 
 from toylab.coefficients import AbstractCoefficient, coefficients
 from toylab.config import RunConfig
-from toylab.data import AbstractDataset, datasets
+from toylab.data import AbstractDataset, create_dataset
 from toylab.methods import AbstractMethod, AbstractTwoStageMethod, methods
+from toylab.methods.guidance import Guidance
 from toylab.methods.meanflow import MeanFlow
 from toylab.methods.terms import AdaptiveWeight, Anchor
-from toylab.nets import MLPSpec
+from toylab.nets import NetSpec, nets
 from toylab.proxies import proxies
 from toylab.times import AbstractTimeSampler, time_samplers
-from toylab.types import Count, Scalar
+from toylab.types import Count, DataShape, Scalar
 
 
 class Experiment(eqx.Module):
@@ -36,10 +37,14 @@ class Experiment(eqx.Module):
     """Expected loss of a net that says zero, E|eps - x0|^2: the scale on which a loss has blown up."""
     steps: Count | int
     seed: Count | int
-    net: MLPSpec = eqx.field(static=True)
+    label_dropout: Scalar | float
+    guidance: Guidance | None
+    """Classifier-free guidance of the target, None without."""
+    net: NetSpec = eqx.field(static=True)
     batch_size: int = eqx.field(static=True)
     num_equal: int = eqx.field(static=True)
     optimizer: str = eqx.field(static=True)
+    adam_beta2: float = eqx.field(static=True)
     lr_schedule: str = eqx.field(static=True)
 
 
@@ -49,7 +54,7 @@ def build_experiment(config: RunConfig) -> Experiment:
     Raises:
         ValueError: an unknown name or a bad option, in one line that names the choices.
     """
-    dataset = datasets.create(config.dataset, config.dataset_options)
+    dataset = create_dataset(config.dataset, config.dataset_options)
     method = _build_method(config)
     if "beta" in config.coefficient_options:
         raise ValueError("coefficient_options cannot hold beta: that is the setting beta")
@@ -72,22 +77,16 @@ def build_experiment(config: RunConfig) -> Experiment:
         grad_clip=config.grad_clip,
         ema_decay=config.ema_decay,
         max_gap=config.max_gap,
-        zero_loss=_zero_loss(dataset),
+        zero_loss=dataset.zero_loss(),
         steps=config.steps,
         seed=config.seed,
-        net=MLPSpec(
-            dim=dataset.dim,
-            width=config.width,
-            depth=config.depth,
-            activation=config.activation,
-            embed_dim=config.embed_dim,
-            embed_scale=config.embed_scale,
-            output_scale=config.output_scale,
-            **method.net_options,
-        ),
+        label_dropout=config.label_dropout,
+        guidance=_build_guidance(config, dataset, method),
+        net=_build_net(config, dataset.shape, method),
         batch_size=config.batch_size,
         num_equal=config.num_equal if method.uses_pairs else config.batch_size,
         optimizer=config.optimizer,
+        adam_beta2=config.adam_beta2,
         lr_schedule=config.lr_schedule,
     )
     return jax.tree.map(_as_array, experiment)
@@ -102,14 +101,19 @@ PIECES = {
 """Pieces that methods share, and the settings that they are made of."""
 
 
+NET_SETTINGS = ("width", "depth", "activation", "embed_dim", "embed_scale", "output_scale")
+"""Settings that are a net's own, where it takes them; a net has further ones as its options."""
+
+
 def unused_settings(config: RunConfig) -> list[str]:
-    """Settings of ``config`` that differ from their default although its method has no use for them.
+    """Settings of ``config`` that differ from their default although its method or net has no use for them.
 
     Raises:
-        ValueError: an unknown method.
+        ValueError: an unknown method or net.
     """
     accepted, default = methods.options(config.method), RunConfig()
     names = [name for piece, names in PIECES.items() if piece not in accepted for name in names]
+    names += [name for name in NET_SETTINGS if name not in nets.options(config.net)]
     return [name for name in names if getattr(config, name) != getattr(default, name)]
 
 
@@ -125,12 +129,52 @@ def structure(experiment: Experiment) -> Hashable:
     return treedef, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
 
 
+def _build_net(config: RunConfig, data: DataShape, method: AbstractMethod) -> NetSpec:
+    """The net on these data, with what the method asks for.
+
+    Raises:
+        ValueError: an unknown net or option, or one that does not fit the data.
+    """
+    accepted = nets.options(config.net)
+    settings = {name: getattr(config, name) for name in NET_SETTINGS if name in accepted}
+    reserved = {"data", *settings, *method.net_options}
+    if clash := sorted(reserved & set(config.net_options)):
+        raise ValueError(f"net_options cannot hold {clash[0]}: it is set otherwise")
+    return nets.create(config.net, {"data": data, **settings, **config.net_options, **method.net_options})
+
+
+def _build_guidance(config: RunConfig, dataset: AbstractDataset, method: AbstractMethod) -> Guidance | None:
+    """The guidance of the target, None without.
+
+    Raises:
+        ValueError: settings of labels on data without them, or with a method or a proxy that cannot have them.
+    """
+    if config.guidance == 1 and config.guidance_mix == 0 and config.label_dropout == 0:
+        return None
+    if not dataset.shape.num_classes:
+        raise ValueError(
+            f"dataset {config.dataset!r} has no classes: guidance is 1, guidance_mix and label_dropout are 0"
+        )
+    if config.guidance == 1 and config.guidance_mix == 0:
+        return None
+    for name in ("proxy", "target"):
+        # Such a proxy compares the example's own ends with data; guidance moves them.
+        if not proxies.entry(getattr(config, name)).build.follows_coupling:
+            raise ValueError(
+                f"{name} {getattr(config, name)!r} is a velocity of data, which guidance changes"
+            )
+    return Guidance(config.guidance, config.guidance_mix or None)
+
+
 def _build_method(config: RunConfig) -> AbstractMethod:
     """The method with those of the common pieces that it accepts.
 
     Raises:
         ValueError: a setting of a piece that it does not accept, or an unknown option.
     """
+    if unused := [name for name in unused_settings(config) if name in NET_SETTINGS]:
+        options = ", ".join(sorted(set(nets.options(config.net)) - {"data"}))
+        raise ValueError(f"net {config.net!r} does not use {unused[0]}; its net_options are {options}")
     if unused := unused_settings(config):
         accepted = [
             name
@@ -158,12 +202,8 @@ def _build_method(config: RunConfig) -> AbstractMethod:
     return methods.create(config.method, {**used, **config.method_options})
 
 
-def _zero_loss(dataset: AbstractDataset) -> float:
-    """E|eps - x0|^2 = dim + Tr Cov[x0] + |E[x0]|^2."""
-    mean, covariance = dataset.moments()
-    return float(dataset.dim + np.trace(covariance) + mean @ mean)
-
-
 def _as_array(leaf: object) -> np.ndarray:
     array = np.asarray(leaf)
+    if array.dtype in (np.uint8, np.float16):  # images as they are stored
+        return array
     return array.astype(np.int32) if array.dtype.kind in "iu" else array.astype(np.float64)

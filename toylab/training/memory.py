@@ -4,19 +4,18 @@ import os
 from collections.abc import Sequence
 
 from toylab.config import RunConfig
+from toylab.nets import flat_net
+from toylab.training.experiment import build_experiment
 
 STATE_COPIES = 5
 """Arrays of the size of the parameters: themselves, their moving average, two of Adam, the gradient."""
-ACTIVATION_COPIES = 4
-"""Arrays of (batch, width) per layer: values and tangents, and what their derivative keeps of both."""
-DIM = 2
 
 
 def check_memory(configs: Sequence[RunConfig]) -> None:
     """Refuse runs that cannot fit: states of all of them, and the activations of the largest.
 
     Raises:
-        ValueError: more than this machine has; the line has the numbers.
+        ValueError: more than this machine has; the line has the numbers. Or a bad setting.
     """
     if not configs or (memory := physical_memory()) is None:
         return
@@ -24,22 +23,26 @@ def check_memory(configs: Sequence[RunConfig]) -> None:
     needed = sum(map(state_bytes, configs)) + activation_bytes(largest)
     if needed > memory:
         raise ValueError(
-            f"{len(configs)} run(s) with width {largest.width}, depth {largest.depth}, batch_size "
-            f"{largest.batch_size} need about {needed / 2**30:.1f} GiB, this machine has {memory / 2**30:.1f} GiB"
+            f"{len(configs)} run(s) with {_sizes(largest)}, batch_size {largest.batch_size} need about "
+            f"{needed / 2**30:.1f} GiB, this machine has {memory / 2**30:.1f} GiB"
         )
 
 
 def state_bytes(config: RunConfig) -> int:
     """About the bytes of a run's state and gradient, in float32."""
-    inputs = DIM + 2 * config.embed_dim
-    width = config.width
-    params = (inputs + 1) * width + (config.depth - 1) * (width + 1) * width + (width + 1) * DIM
-    return 4 * STATE_COPIES * params
+    return 4 * STATE_COPIES * flat_net(build_experiment(config).net).num_params
 
 
 def activation_bytes(config: RunConfig) -> int:
     """About the bytes of what one step keeps of a batch, in float32."""
-    return 4 * ACTIVATION_COPIES * config.batch_size * config.width * config.depth
+    return 4 * config.batch_size * build_experiment(config).net.num_activations
+
+
+def _sizes(config: RunConfig) -> str:
+    """What makes the net of ``config`` as large as it is."""
+    if config.net_options:
+        return f"net {config.net} " + ", ".join(f"{key} {value}" for key, value in config.net_options.items())
+    return f"width {config.width}, depth {config.depth}"
 
 
 def physical_memory() -> int | None:

@@ -11,14 +11,15 @@ import jax
 import jax.numpy as jnp
 
 from toylab.coefficients import Observations, Situation
+from toylab.data import Place
 from toylab.methods import AbstractTwoStageMethod, Beta, Context, Example
 from toylab.methods.meanflow import MeanFlow
 from toylab.nets import flat_net
 from toylab.nets.flat import Gradients, Params, Parts
 from toylab.times import limit_gap
 from toylab.training.experiment import Experiment
-from toylab.training.state import TrainState, in_second_stage, progress_of
-from toylab.types import Matrix, Points, PRNGKey, Scalar, VelocityNet
+from toylab.training.state import TrainState, in_second_stage, lane_keys, progress_of
+from toylab.types import Count, Matrix, Points, PRNGKey, Scalar, VelocityNet
 
 
 class Batch(NamedTuple):
@@ -37,11 +38,13 @@ class BatchKeys(NamedTuple):
     times: PRNGKey
     uniforms: PRNGKey
     reference: PRNGKey
+    hidden: PRNGKey
+    """Which classes are hidden."""
 
 
-def draw_batch(experiment: Experiment, key: PRNGKey) -> Batch:
-    """A batch of fresh data, noise and times, a function of ``key`` alone."""
-    return _stratified(experiment, key, experiment.batch_size, experiment.num_equal)
+def draw_batch(experiment: Experiment, key: PRNGKey, step: Count | None = None) -> Batch:
+    """A batch of fresh data, noise and times, a function of ``key`` alone; of finite data, that of ``step``."""
+    return _stratified(experiment, key, experiment.batch_size, experiment.num_equal, step)
 
 
 def draw_pairs(experiment: Experiment, key: PRNGKey, size: int) -> Batch:
@@ -49,8 +52,10 @@ def draw_pairs(experiment: Experiment, key: PRNGKey, size: int) -> Batch:
     return _stratified(experiment, key, size, 0)
 
 
-def _stratified(experiment: Experiment, key: PRNGKey, size: int, num_equal: int) -> Batch:
-    rows = draw_examples(experiment, key, size)
+def _stratified(
+    experiment: Experiment, key: PRNGKey, size: int, num_equal: int, step: Count | None = None
+) -> Batch:
+    rows = draw_examples(experiment, key, size, step)
     equal = jax.tree.map(lambda leaf: leaf[:num_equal], rows._replace(r=rows.t))
     pairs = jax.tree.map(lambda leaf: leaf[num_equal:], rows)
     reference = None
@@ -59,10 +64,14 @@ def _stratified(experiment: Experiment, key: PRNGKey, size: int, num_equal: int)
     return Batch(pairs, equal, reference)
 
 
-def draw_examples(experiment: Experiment, key: PRNGKey, size: int) -> Example:
-    """``size`` rows with r < t."""
+def draw_examples(experiment: Experiment, key: PRNGKey, size: int, step: Count | None = None) -> Example:
+    """``size`` rows with r < t; of the data those of ``step`` in the order of the run, if they have one."""
     keys = _batch_keys(key)
-    x0 = experiment.dataset.draw(keys.data, size)
+    place = None if step is None else Place(lane_keys(experiment).data, step)
+    x0, labels = experiment.dataset.draw_labelled(keys.data, size, place)
+    if labels is not None:
+        hidden = jax.random.bernoulli(keys.hidden, experiment.label_dropout, (size,))
+        labels = jnp.where(hidden, experiment.net.num_classes, labels)
     eps = jax.random.normal(keys.eps, x0.shape, x0.dtype)
     if experiment.method.uses_pairs:
         r, t = experiment.times.draw(keys.times, size)
@@ -70,7 +79,7 @@ def draw_examples(experiment: Experiment, key: PRNGKey, size: int) -> Example:
     else:
         r = t = experiment.times.draw_single(keys.times, size)
     uniforms = jax.random.uniform(keys.uniforms, (size, experiment.method.num_uniforms))
-    return Example(x0, eps, r, t, uniforms)
+    return Example(x0, eps, r, t, uniforms, labels)
 
 
 def context_of(experiment: Experiment, net: VelocityNet, state: TrainState, batch: Batch) -> Context:
@@ -115,6 +124,7 @@ def batch_loss(
         first_stage: the loss of the first stage of a two-stage method.
     """
     context, method = context_of(experiment, net, state, batch), experiment.method
+    num_classes = experiment.net.num_classes
     loss, couple = method.pair_loss, _as_it_comes
     if isinstance(method, AbstractTwoStageMethod):
         if first_stage:
@@ -123,11 +133,23 @@ def batch_loss(
             couple = method.coupled
 
     def pair_loss(example: Example) -> Scalar:
-        example = couple(example, context)
-        return loss(example, context, beta_of(experiment, state, example, context))
+        own = context.of_class(example.label)
+        example = couple(example, own)
+        if (guidance := experiment.guidance) is not None:
+            x_t, t = example.x_t, example.t
+            example = guidance(example, num_classes, context.net(x_t, t, t), own.net(x_t, t, t))
+        return loss(example, own, beta_of(experiment, state, example, own))
 
     def equal_loss(example: Example) -> Scalar:
-        return method.equal_loss(couple(example, context), context)
+        own = context.of_class(example.label)
+        example = couple(example, own)
+        if (guidance := experiment.guidance) is not None:
+            x_t, t = example.x_t, example.t
+            # The class velocity of a row r = t is what its loss asks of the net anyway.
+            velocity = own.net(x_t, t, t)
+            own = own._replace(velocity=velocity)
+            example = guidance(example, num_classes, context.net(x_t, t, t), velocity)
+        return method.equal_loss(example, own)
 
     total = jnp.zeros((), batch.pairs.x0.dtype)
     if experiment.num_equal < experiment.batch_size:
@@ -169,7 +191,7 @@ def observe(experiment: Experiment, state: TrainState, batch: Batch) -> Observat
     context = context_of(experiment, flat_net(experiment.net).bind(state.params), state, batch)
 
     def products(example: Example) -> tuple[Scalar, Scalar]:
-        residual, slope = method.observe(example, context)
+        residual, slope = method.observe(example, context.of_class(example.label))
         return residual @ slope, slope @ slope
 
     return Observations(rows.r, rows.t, *jax.vmap(products)(rows))
@@ -186,7 +208,9 @@ def covariance_trace(gradients: Gradients) -> Scalar:
 
 
 def _batch_keys(key: PRNGKey) -> BatchKeys:
-    return BatchKeys(*jax.random.split(key, len(BatchKeys._fields)))
+    # One by one: the keys of a split may depend on how many there are.
+    *others, _ = BatchKeys._fields
+    return BatchKeys(*[*jax.random.split(key, len(others)), jax.random.fold_in(key, len(others))])
 
 
 def _as_it_comes(example: Example, context: Context) -> Example:

@@ -14,7 +14,7 @@ from toylab import runs
 from toylab.checkpoint import restore_tree, save_tree
 from toylab.config import Change, RunConfig, with_changes
 from toylab.data import AbstractDataset
-from toylab.data.options import whole
+from toylab.data.options import number, whole
 from toylab.nets import flat_net
 from toylab.notebook import notebook_html
 from toylab.parallel import single_precision
@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 SAVED_SAMPLES = 4096
 """Samples, and as many data points, that a run folder holds."""
 MAX_CHUNK = 65_536
+"""Samples that are drawn at once, where ``MAX_VALUES`` allows."""
+MAX_VALUES = 2**29
+"""Values of the widest layer of a net for all samples that are drawn at once: two gigabytes."""
+MAX_SAVED_BYTES = 16 * 2**20
+"""Of the samples in a run folder."""
 MAX_SAMPLES, MAX_NFE = 10_000_000, 10_000
 """Of one call: more than any score needs, and less than fills the memory."""
 
@@ -102,23 +107,39 @@ class Run:
         """The moving average of the net as a function u(x, r, t) of one example."""
         return flat_net(self._experiment.net).bind(jax.numpy.asarray(self.state.params_ema))
 
-    def sample(self, n: int, nfe: int = 1, seed: int = 0) -> Float[np.ndarray, "n dim"]:
+    def sample(
+        self, n: int, nfe: int = 1, seed: int = 0, guidance: float | None = None
+    ) -> Float[np.ndarray, "n dim"]:
         """``n`` samples in ``nfe`` network evaluations each, from the moving average; float32.
 
-        The same ``seed`` gives the same noise to every run.
+        The same ``seed`` gives the same noise to every run. Of data with classes, sample i is of class i modulo their
+        number.
+
+        Args:
+            n: samples.
+            nfe: network evaluations of each.
+            seed: of the noise.
+            guidance: scale s of classifier-free guidance, u_all + s (u_class - u_all), at twice the evaluations.
 
         Raises:
             ValueError: ``n`` not a whole number in [1, 10,000,000], ``nfe`` not in [1, 10,000], ``seed`` not in
-                [0, 2^31 - 1].
+                [0, 2^31 - 1]; guidance that is not a number in [0, 100], or without classes.
         """
         n, nfe = whole("n", n, 1, MAX_SAMPLES), whole("nfe", nfe, 1, MAX_NFE)
         seed = whole("seed", seed, 0, 2**31 - 1)
+        net = self._experiment.net
+        if guidance is not None and not net.num_classes:
+            raise ValueError(f"{self.config.dataset} has no classes to guide samples to: leave guidance out")
+        scale = None if guidance is None else np.float32(number("guidance", guidance, 0, 100))
+        chunk = max(1, min(MAX_CHUNK, MAX_VALUES // net.widest))
+        # Whole rounds of classes, so that the next chunk goes on with class 0.
+        chunk -= chunk % net.num_classes if net.num_classes and chunk > net.num_classes else 0
         with single_precision():
             key, params = jax.random.key(seed), self.state.params_ema
-            if n <= MAX_CHUNK:
-                return np.asarray(_draw(self._experiment, params, key, n, nfe))
-            keys = jax.random.split(key, -(-n // MAX_CHUNK))
-            chunks = [_draw(self._experiment, params, chunk_key, MAX_CHUNK, nfe) for chunk_key in keys]
+            if n <= chunk:
+                return np.asarray(_draw(self._experiment, params, key, n, nfe, scale))
+            keys = jax.random.split(key, -(-n // chunk))
+            chunks = [_draw(self._experiment, params, chunk_key, chunk, nfe, scale) for chunk_key in keys]
             return np.concatenate(chunks)[:n]
 
     def plot(self, seed: int = 0) -> "Figure":
@@ -148,7 +169,8 @@ class Run:
         many; the others are kept for a run that diverged, and none for one that did not: nobody shall score survivors.
         """
         nfe = self.experiment.method.eval_nfe
-        generated = self.sample(SAVED_SAMPLES, nfe=nfe, seed=0)
+        num_saved = min(SAVED_SAMPLES, MAX_SAVED_BYTES // (4 * self.dataset.dim))
+        generated = self.sample(num_saved, nfe=nfe, seed=0)
         finite = np.all(np.isfinite(generated), axis=1)
         nonfinite = int(np.count_nonzero(~finite))
         if nonfinite:
@@ -166,7 +188,7 @@ class Run:
             header=header,
             history=self.history,
             generated=generated,
-            reference=self.dataset.sample(SAVED_SAMPLES, seed=1),
+            reference=self.dataset.sample(num_saved, seed=1),
             environment=runs.environment(),
             write_checkpoint=lambda folder: save_tree(folder, self.state),
         )
@@ -215,5 +237,7 @@ def _disagreement(run: Run, header: runs.Header) -> str:
 
 
 @partial(jax.jit, static_argnames=("n", "nfe"))
-def _draw(experiment: Experiment, params: Array, key: PRNGKey, n: int, nfe: int) -> Float[Array, "n dim"]:
-    return draw_samples(experiment, params, key, n, nfe)
+def _draw(
+    experiment: Experiment, params: Array, key: PRNGKey, n: int, nfe: int, guidance: Array | None
+) -> Float[Array, "n dim"]:
+    return draw_samples(experiment, params, key, n, nfe, guidance)

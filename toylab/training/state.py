@@ -13,12 +13,23 @@ from toylab.nets.flat import Params
 from toylab.training.experiment import Experiment
 from toylab.types import Count, Flag, Pairs, PRNGKey, Scalar
 
-OPTIMIZERS = {
-    "adam": optax.scale_by_adam(),
-    "adamw": optax.chain(optax.scale_by_adam(), optax.add_decayed_weights(1e-2)),
-    "sgd": optax.trace(decay=0.9),
-}
-"""Update rules, before the learning rate."""
+WEIGHT_DECAY = 1e-2
+"""Of AdamW."""
+MOMENTUM = 0.9
+"""Of SGD."""
+
+
+def optimizer_of(experiment: Experiment) -> optax.GradientTransformation:
+    """The update rule, before the learning rate."""
+    match experiment.optimizer:
+        case "adam":
+            return optax.scale_by_adam(b2=experiment.adam_beta2)
+        case "adamw":
+            return optax.chain(
+                optax.scale_by_adam(b2=experiment.adam_beta2), optax.add_decayed_weights(WEIGHT_DECAY)
+            )
+        case _:
+            return optax.trace(decay=MOMENTUM)
 
 
 class Window(NamedTuple):
@@ -55,11 +66,15 @@ class LaneKeys(NamedTuple):
     diagnostics: PRNGKey
     pairs: PRNGKey
     """Pairs made by a teacher."""
+    data: PRNGKey
+    """The order of finite data."""
 
 
 def lane_keys(experiment: Experiment) -> LaneKeys:
     """The keys of a lane."""
-    return LaneKeys(*jax.random.split(jax.random.key(experiment.seed), 4))
+    key = jax.random.key(experiment.seed)
+    *others, _ = LaneKeys._fields
+    return LaneKeys(*[*jax.random.split(key, len(others)), jax.random.fold_in(key, len(others))])
 
 
 def progress_of(steps: Count | int, step: Count) -> Scalar:
@@ -82,7 +97,7 @@ def init_state(experiment: Experiment) -> TrainState:
     return TrainState(
         params=params,
         params_ema=params,
-        opt_state=OPTIMIZERS[experiment.optimizer].init(params),
+        opt_state=optimizer_of(experiment).init(params),
         step=jnp.zeros((), jnp.int32),
         diverged_at=jnp.full((), -1, jnp.int32),
         window=Window(zero, zero),

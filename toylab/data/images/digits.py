@@ -1,8 +1,18 @@
 """Handwritten digits of 8 x 8 pixels, which come with scikit-learn."""
 
+from functools import cache
+
 import numpy as np
 
-from toylab.data.images.images import Images, scaled
+from toylab.data.images.images import ByteImages, Images
+from toylab.data.images.imageset import ImageSet, image_set, image_sets
+from toylab.data.options import truth
+
+
+@image_sets.register("digits", citation="alpaydin1998cascading")
+def digits(labels: bool = True) -> ImageSet:
+    """1,797 handwritten digits of 8 x 8 pixels, with or without their classes."""
+    return _built(truth("labels", labels))
 
 
 def digits_images() -> Images:
@@ -10,7 +20,19 @@ def digits_images() -> Images:
 
     Source: Alpaydin and Kaynak 1998 (alpaydin1998cascading): the test part of the UCI set of optical digits.
     """
+    return _loaded().scaled()
+
+
+@cache
+def _built(labels: bool) -> ImageSet:
+    return image_set(_loaded(), labels)
+
+
+@cache
+def _loaded() -> ByteImages:
     from sklearn.datasets import load_digits  # most of a second: only those pay who look at digits
 
     values, labels = load_digits(return_X_y=True)
-    return scaled(values.reshape(-1, 8, 8).astype(np.uint8), labels.astype(np.uint8), white=16)
+    return ByteImages(
+        np.asarray(values, np.uint8).reshape(-1, 8, 8, 1), np.asarray(labels, np.int32), white=16
+    )

@@ -3,12 +3,15 @@
 import gzip
 import hashlib
 import os
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 
-from toylab.data.images.images import Images, scaled
+from toylab.data.images.images import ByteImages, Images
+from toylab.data.images.imageset import ImageSet, image_set, image_sets
+from toylab.data.options import truth
 
 FOLDER = Path("/usr/share/datasets/fashion-mnist")
 """Where the package puts its files; the environment variable TOYLAB_FASHION names another folder."""
@@ -27,6 +30,26 @@ SIDE = 28
 PARTS = {"train": ("train",), "test": ("t10k",), "all": ("train", "t10k")}
 
 
+@image_sets.register("fashion", citation="xiao2017fashion")
+def fashion(labels: bool = True, part: str = "train", side: int = 32) -> ImageSet:
+    """Fashion-MNIST: 60,000 photographs of clothes, ten classes, in a black frame of 32 x 32 pixels.
+
+    Args:
+        labels: whether a net is told the classes.
+        part: train, test or all.
+        side: 28, or 32 for a frame of two pixels, which patches of 4 and 8 divide.
+
+    Raises:
+        ValueError: another part or side, or a damaged file.
+        FileNotFoundError: the files are not installed; the line says how to install them.
+    """
+    if part not in PARTS:
+        raise ValueError(f"unknown part {part!r} of fashion; choices: {', '.join(PARTS)}")
+    if side not in (SIDE, SIDE + 4):
+        raise ValueError(f"side must be {SIDE} or {SIDE + 4}, got {side!r}")
+    return _built(truth("labels", labels), part, (side - SIDE) // 2)
+
+
 def fashion_images(part: str = "train") -> Images:
     """Photographs of clothes, pixels (n, 28, 28, 1): n = 60,000 (train), 10,000 (test) or both (all); ten classes.
 
@@ -36,19 +59,27 @@ def fashion_images(part: str = "train") -> Images:
 
     Source: Xiao, Rasul and Vollgraf 2017 (xiao2017fashion).
     """
+    return _loaded(part).scaled()
+
+
+@cache
+def _built(labels: bool, part: str, frame: int) -> ImageSet:
+    images = _loaded(part)
+    framed = np.pad(images.values, [(0, 0), (frame, frame), (frame, frame), (0, 0)])
+    return image_set(images._replace(values=framed), labels)
+
+
+def _loaded(part: str) -> ByteImages:
     if part not in PARTS:
         raise ValueError(f"unknown part {part!r} of fashion; choices: {', '.join(PARTS)}")
     folder = Path(os.environ.get("TOYLAB_FASHION", FOLDER))
     pixels, labels = [], []
     for name in PARTS[part]:
         count = COUNTS[name]
-        pixels.append(
-            _read(folder, f"{name}-images-idx3-ubyte", header=16, size=count * SIDE**2).reshape(
-                count, SIDE, SIDE
-            )
-        )
+        images = _read(folder, f"{name}-images-idx3-ubyte", header=16, size=count * SIDE**2)
+        pixels.append(images.reshape(count, SIDE, SIDE, 1))
         labels.append(_read(folder, f"{name}-labels-idx1-ubyte", header=8, size=count))
-    return scaled(np.concatenate(pixels), np.concatenate(labels), white=255)
+    return ByteImages(np.concatenate(pixels), np.concatenate(labels).astype(np.int32), white=255)
 
 
 def _read(folder: Path, name: str, header: int, size: int) -> UInt8[np.ndarray, " size"]:
@@ -63,6 +94,7 @@ def _read(folder: Path, name: str, header: int, size: int) -> UInt8[np.ndarray, 
         data = stream.read(header + size + 1)  # a byte more than there should be: never more than that
     if (found := hashlib.sha256(data).hexdigest()) != SHA256[name]:
         raise ValueError(
-            f"{path} is not Fashion-MNIST: unpacked it has SHA-256 {found[:12]}..., not {SHA256[name][:12]}..."
+            f"{path} is not Fashion-MNIST: unpacked it has SHA-256 {found[:12]}..., "
+            f"not {SHA256[name][:12]}..."
         )
     return np.frombuffer(data, np.uint8, offset=header)

@@ -1,0 +1,50 @@
+"""Where a command's settings come from: a packaged config, a file, a preset, or a run."""
+
+import json
+from pathlib import Path
+
+from toylab.config import RunConfig
+
+MAX_BYTES = 8 * 2**20
+
+
+def find_config(text: str) -> RunConfig:
+    """The settings that ``text`` means: a packaged config, a preset, a TOML or JSON file, or those of a run folder.
+
+    Raises:
+        ValueError: none of them, or one that cannot be read; one line.
+    """
+    from toylab.configs import config_names, named_config, read_config_file
+    from toylab.presets import PRESETS, preset
+
+    path = Path(text)
+    if not path.exists():
+        if text in config_names():
+            return named_config(text)
+        if text in PRESETS:
+            return RunConfig(**preset(text))
+    if path.is_dir():
+        from toylab.report import read_config
+
+        return read_config(path)
+    if path.is_file():
+        return read_config_file(path) if path.suffix == ".toml" else RunConfig.from_dict(_read_json(path))
+    raise ValueError(
+        f"{text!r} is no run folder, no TOML or JSON file, no config ({', '.join(config_names())}) and no preset "
+        f"({', '.join(sorted(PRESETS))})"
+    )
+
+
+def _read_json(path: Path) -> dict:
+    """The settings in a JSON file: a plain object, or the config.json of a run."""
+    if path.stat().st_size > MAX_BYTES:
+        raise ValueError(f"{path} is larger than {MAX_BYTES} bytes")
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not JSON: {error}") from None
+    while isinstance(value, dict) and isinstance(value.get("settings"), dict):
+        value = value["settings"]
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} must hold a JSON object, not {type(value).__name__}")
+    return value

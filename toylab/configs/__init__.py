@@ -1,0 +1,48 @@
+"""Whole runs as files: every setting that differs from the defaults, in TOML, with what to expect of it. No jax.
+
+The head of each file states its command, its run time and the score that was measured, or that none was.
+"""
+
+import tomllib
+from pathlib import Path
+
+from toylab.config import RunConfig
+from toylab.safe_npz import one_line, read_bytes
+
+FOLDER = Path(__file__).parent
+MAX_BYTES = 2**20
+
+
+def config_names() -> list[str]:
+    """Every packaged config, sorted."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def named_config(name: str) -> RunConfig:
+    """The packaged config called ``name``.
+
+    Raises:
+        ValueError: no such config; the message names the choices.
+    """
+    if name not in config_names():
+        raise ValueError(f"unknown config {name!r}; choices: {', '.join(config_names())}")
+    return read_config_file(FOLDER / f"{name}.toml")
+
+
+def summary(name: str) -> str:
+    """The first line of a packaged config."""
+    return (FOLDER / f"{name}.toml").read_text(encoding="utf-8").split("\n", 1)[0].lstrip("# ")
+
+
+def read_config_file(path: Path) -> RunConfig:
+    """The settings in a TOML file.
+
+    Raises:
+        ValueError: not TOML, or a setting that is unknown or out of range; one line that names the file.
+        FileNotFoundError: no such file.
+    """
+    try:
+        values = tomllib.loads(read_bytes(path, MAX_BYTES).decode("utf-8"))
+        return RunConfig.from_dict(values)
+    except ValueError as error:
+        raise ValueError(f"{path}: {one_line(error)}") from None
