@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import streamlit
 from app_pages import switch_page
 from streamlit.testing.v1 import AppTest
 
@@ -58,7 +59,7 @@ def test_the_means_have_the_interval_of_their_seeds_and_leave_diverged_cells_out
 def test_the_sentence_claims_no_more_than_the_seeds_carry():
     clear = [scored(0.100), scored(0.500), scored(0.101), scored(0.501)]
     text = sweep_words.sentence(snapshot(clear))
-    assert "β = 0, 0.10" in text
+    assert text.startswith("Lowest mean distance: β = 0, 0.10")
     assert "over 2 seeds" in text
     assert "floor 0.020" in text
     assert "more seeds" not in text
@@ -66,6 +67,7 @@ def test_the_sentence_claims_no_more_than_the_seeds_carry():
     assert "The interval of β = 1 reaches that far down" in sweep_words.sentence(snapshot(vague))
     single = sweep_words.sentence(snapshot([scored(0.1), None, None, None], JobState.STOPPED))
     assert "One seed says little" in single
+    assert single.startswith("Lowest mean distance so far")
 
 
 def test_without_a_score_the_sentence_says_why():
@@ -104,6 +106,19 @@ def test_the_stored_sweep_is_the_grid_that_the_page_starts_with(page):
     page.number_input(key="sweep_seeds").set_value(1).run()
     assert not page.exception
     assert "READY" in page.get("progress")[0].proto.text
+
+
+def test_nothing_is_polled_once_the_speed_is_known(page, monkeypatch):
+    intervals, fragment = {}, streamlit.fragment
+
+    def noted(draw, run_every=None):
+        intervals[draw.__name__] = run_every
+        return fragment(draw, run_every=run_every)
+
+    monkeypatch.setattr(streamlit, "fragment", noted)
+    time.sleep(0.5)
+    page.run()
+    assert intervals == {"_measured": None, "_live": None}
 
 
 def test_a_sweep_fills_and_a_stopped_one_keeps_its_cells(page):

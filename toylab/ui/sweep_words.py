@@ -42,9 +42,9 @@ def sentence(snapshot: SweepSnapshot, kind: Kind = "job", place: int = 0) -> str
     seeds = int(best["n"])
     floors = [score.floor for score in snapshot.scores if score is not None and math.isfinite(score.floor)]
     interval = f" [{short(best['low'])}, {short(best['high'])}]" if math.isfinite(best["low"]) else ""
-    so_far = "" if snapshot.state is JobState.DONE else " so far"
+    far = "" if snapshot.state is JobState.DONE else " so far"
     text = (
-        f"Lowest mean distance{so_far}: β = {best['beta']:g}, {short(best['mean'])}{interval} over {seeds} "
+        f"Lowest mean distance{far}: β = {best['beta']:g}, {short(best['mean'])}{interval} over {seeds} "
         f"seed{'s' if seeds > 1 else ''} (n = {SCORE_N:,}, floor {short(sum(floors) / len(floors))})."
     )
     if seeds < 2:

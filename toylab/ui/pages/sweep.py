@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from concurrent.futures import Future
 
 import streamlit as st
 
@@ -140,15 +141,23 @@ def _estimate(job: SweepJob | None) -> None:
     """How long the grid will take, from the time of a step measured on this machine."""
     if (job is not None and job.active) or controls.problem():
         return
-    st.fragment(_measured, run_every=0.5)()
+    pending = not _speed(_cells()[0]).done()
+    st.fragment(_measured, run_every=LIVE_SECONDS if pending else None)(pending)
+
+
+def _speed(base: RunConfig) -> "Future[tuple[float, int]]":
+    """Seconds of a step, and cores, measured once for all settings that make the same program."""
+    shape = (scene.program(base), base.batch_size, base.proxy, base.p_equal, base.max_gap, base.width)
+    return session.compute("sweep_speed", shape, lambda: _step_seconds(base))
 
 
 @guarded
-def _measured() -> None:
+def _measured(pending: bool) -> None:
+    """The estimate; ``pending`` is what the page was drawn for."""
     cells = _cells()
-    base = cells[0]
-    shape = (scene.program(base), base.batch_size, base.proxy, base.p_equal, base.max_gap, base.width)
-    future = session.compute("sweep_speed", shape, lambda: _step_seconds(base))
+    base, future = cells[0], _speed(cells[0])
+    if pending and future.done():
+        st.rerun(scope="app")  # without the timer from now on
     if not future.done():
         st.caption(f"{len(cells)} runs of {base.steps:,} steps. Measuring how long a step takes here …")
         return
@@ -158,7 +167,8 @@ def _measured() -> None:
     seconds, cores = future.result()
     total = seconds_of(len(cells), base.steps, seconds, cores)
     st.caption(
-        f"{len(cells)} runs of {base.steps:,} steps: about {duration(total)} here ({1e3 * seconds:.2g} ms a step)."
+        f"{len(cells)} runs of {base.steps:,} steps: about {duration(total)} here, besides compiling "
+        f"({1e3 * seconds:.2g} ms a step)."
     )
 
 
