@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import toylab as tl
-from toylab.evaluation import _seeds
+from toylab.evaluation import key_seeds
 from toylab.metrics import sliced_wasserstein
 
 TINY = tl.RunConfig(steps=20, batch_size=16, width=8, depth=1, embed_dim=4, eval_samples=0)
@@ -19,7 +19,7 @@ def test_a_score_is_the_metric_of_samples_and_fresh_data(run):
     score = tl.evaluate(run, ["sliced_w1"], n=100, num_keys=3, seed=5)["sliced_w1"]
     values = []
     for key in range(3):
-        noise, data, directions = _seeds(5, key)
+        noise, data, directions = key_seeds(5, key)
         x, y = run.sample(100, seed=noise), run.dataset.sample(100, seed=data)
         values.append(sliced_wasserstein(x, y, seed=directions))
     assert score.value == pytest.approx(np.mean(values))
@@ -28,9 +28,9 @@ def test_a_score_is_the_metric_of_samples_and_fresh_data(run):
 
 
 def test_no_two_evaluations_share_a_seed_but_by_asking_for_it():
-    seeds = [tuple(_seeds(seed, key)) for seed in range(20) for key in range(20)]
+    seeds = [tuple(key_seeds(seed, key)) for seed in range(20) for key in range(20)]
     assert len({number for triple in seeds for number in triple}) == 3 * len(seeds)
-    assert _seeds(3, 1) == _seeds(3, 1)
+    assert key_seeds(3, 1) == key_seeds(3, 1)
     assert all(0 <= number < 2**31 for triple in seeds for number in triple)
 
 

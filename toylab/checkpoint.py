@@ -11,9 +11,7 @@ Tree = TypeVar("Tree")
 
 def save_tree(path: Path, tree: object) -> None:
     """Write the arrays of ``tree`` to the new folder ``path``; returns once they are on disk."""
-    import orbax.checkpoint as ocp  # takes most of a second to import: only those pay who save
-
-    with ocp.StandardCheckpointer() as checkpointer:
+    with _checkpointer() as checkpointer:
         checkpointer.save(path.absolute(), tree)
 
 
@@ -25,14 +23,12 @@ def restore_tree(path: Path, like: Tree) -> Tree:
     Raises:
         ValueError: the folder is missing, damaged or holds another structure; one line that names it.
     """
-    import orbax.checkpoint as ocp
-
     device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), like)
     if not path.is_dir():
         raise ValueError(f"no checkpoint at {path}")
     try:
-        with ocp.StandardCheckpointer() as checkpointer:
+        with _checkpointer() as checkpointer:
             # Shapes first: a restore that fails half way leaves threads behind that print.
             _check_shapes(checkpointer.metadata(path.absolute()).item_metadata.tree, like)
             restored = checkpointer.restore(path.absolute(), shapes)
@@ -41,6 +37,17 @@ def restore_tree(path: Path, like: Tree) -> Tree:
         reason = str(error).strip().split("\n", 1)[0][:200]
         raise ValueError(f"unreadable checkpoint at {path}: {reason}") from error
     return jax.tree.map(np.asarray, restored)
+
+
+def _checkpointer():
+    """Orbax's, for this process alone: the others of its run would have to meet it at every save."""
+    import orbax.checkpoint as ocp  # takes most of a second to import: only those pay who save
+
+    if jax.process_count() == 1:
+        return ocp.StandardCheckpointer()
+    process = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(primary_host=process, active_processes={process})
+    return ocp.StandardCheckpointer(multiprocessing_options=alone)
 
 
 def _check_shapes(saved: Any, like: Any) -> None:

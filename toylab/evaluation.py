@@ -62,7 +62,7 @@ def evaluate(
         count = default_n(name) if n is None else n
         values = []
         for key in range(num_keys):
-            seed_noise, seed_data, seed_metric = _seeds(seed, key)
+            seed_noise, seed_data, seed_metric = key_seeds(seed, key)
             samples = run.sample(count, nfe=nfe, seed=seed_noise)
             reference = run.dataset.sample(count, seed=seed_data)
             scored = can_be_scored(samples)
@@ -78,7 +78,7 @@ def default_n(name: str) -> int:
     return min(DEFAULT_N, metrics.create(name).max_n)
 
 
-def _seeds(seed: int, key: int) -> list[int]:
+def key_seeds(seed: int, key: int) -> list[int]:
     """Seeds of noise, data and projections of one key: the same whatever the number of keys, and never shared."""
     # 31 bits, so that any sampler takes them.
     return (np.random.SeedSequence([seed, key]).generate_state(3) >> 1).tolist()

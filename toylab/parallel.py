@@ -20,6 +20,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from toylab.cache import cache_folder
+from toylab.split import ALONE, Split
 from toylab.types import AnyArray, Flag
 
 MAP_SHARE = 0.5
@@ -58,6 +59,9 @@ def enable_compilation_cache() -> Path:
 class AbstractLanes(ABC):
     """A fixed number of lanes and the devices they live on. ``Placed`` below is a tree per lane, kept on devices."""
 
+    split: Split = ALONE
+    """The devices that share each lane."""
+
     def __init__(self, num_lanes: int):
         self.num_lanes = num_lanes
 
@@ -79,6 +83,10 @@ class AbstractLanes(ABC):
 
         ``fn`` is the key of the compiled program: pass module-level functions or cached closures, not fresh ones.
         """
+
+    def update(self, fn: Callable, *placed: Any, shared: Sequence[AnyArray | np.generic] = ()) -> Any:
+        """`map` for functions whose result is the next value of the last of ``placed``, and is laid out as that is."""
+        return self.map(fn, *placed, shared=shared)
 
 
 class SeparateLanes(AbstractLanes):
@@ -168,8 +176,12 @@ def lanes(num_lanes: int) -> AbstractLanes:
 @lru_cache(maxsize=256)
 def compiled(fn: Callable) -> Callable:
     """``fn`` of one lane, compiled with what suits a CPU."""
-    on_cpu = jax.local_devices()[0].platform == "cpu"
-    return jax.jit(fn, compiler_options=_supported_cpu_options() if on_cpu else None)
+    return jax.jit(fn, compiler_options=compiler_options())
+
+
+def compiler_options() -> dict[str, Any] | None:
+    """What suits the local devices."""
+    return _supported_cpu_options() if jax.local_devices()[0].platform == "cpu" else None
 
 
 def make_room() -> None:

@@ -129,7 +129,7 @@ def compare_figure(table: pd.DataFrame) -> Figure:
     tallest = max(int((table["dataset"] == name).sum()) for name in names)
     figure = Figure(figsize=(3.2 * PANEL, len(names) * (1.0 + 0.24 * tallest)), layout="constrained")
     shown = [
-        each for each in _COMPARED if each[0] == "sw1" or np.isfinite(table[each[0]].astype(float)).any()
+        each for each in _COMPARED if each[0] == "sw1" or np.isfinite(np.asarray(table[each[0]], float)).any()
     ]
     widths = [2, *[1] * (len(shown) - 1)]
     rows = figure.subplots(len(names), len(shown), squeeze=False, sharey="row", width_ratios=widths)

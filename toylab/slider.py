@@ -57,9 +57,10 @@ class BetaSlider:
         picture = base64.b64encode(png_bytes(self.figure(), dpi=DPI)).decode("ascii")
         still = {"text/plain": repr(self), "image/png": picture}
         try:
-            return {**self.widget()._repr_mimebundle_(**kwargs), **still}
+            live: Any = self.widget()._repr_mimebundle_(**kwargs)
         except ImportError:
             return still
+        return {**live, **still}
 
     def __repr__(self) -> str:
         return f"BetaSlider({', '.join(f'{run.config.beta:g}' for run in self.runs)})"

@@ -14,6 +14,8 @@ from toylab.cli.interrupt import insistent
 from toylab.cli.output import note
 
 DONE, INTERNAL, BAD_USAGE, DIVERGED, INTERRUPTED = 0, 1, 2, 3, 130
+REQUEUE = 75
+"""Told to stop by SIGTERM or SIGUSR1, saved: queue it again (EX_TEMPFAIL, which clusters know as such)."""
 
 COMMANDS = {
     "app": "the lab in the browser: train live, move beta while it trains",
@@ -107,6 +109,7 @@ def _help() -> str:
             "",
             "--json prints one JSON object on standard output. Exit codes: 0 done, 1 internal error (its traceback is",
             "kept; TOYLAB_DEBUG=1 prints it), 2 bad usage or value, 3 diverged (the state before it is saved, and all",
-            "other cells of a sweep), 130 interrupted (train --resume continues).",
+            "other cells of a sweep), 75 ended by SIGTERM or SIGUSR1, saved: queue it again, 130 interrupted (train",
+            "--resume continues).",
         ]
     )

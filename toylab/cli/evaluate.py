@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -12,7 +12,11 @@ from toylab.cli.output import number, print_json, text_table
 from toylab.cli.sample import MAX_NFE, check_number
 from toylab.cli.settings import Whole
 
+if TYPE_CHECKING:
+    from toylab.training import Run
+
 MAX_N, MAX_KEYS = 1_000_000, 1_000
+NUM_KEYS, NUM_IMAGES = 4, 10_000
 
 
 @dataclass(frozen=True)
@@ -23,10 +27,16 @@ class Flags:
     """Run folder."""
     metrics: str = "sliced_w1,sliced_w2"
     """Comma-separated names (`toylab list metrics`), or all."""
+    features: str = ""
+    """Score images by a net's features instead: fdd-v1 (digits), ffd-v1 (fashion), or inception:PATH, which is FID."""
+    reference: Path | None = None
+    """With --features: an npz with mu and sigma of the features of real images, in the place of those images."""
+    guidance: float | None = None
+    """With --features: scale of classifier-free guidance of the samples."""
     n: Whole | None = None
-    """Samples per key; by default 32768, or what the metric can afford."""
-    num_keys: Whole = 4
-    """Independent pairs of samples and data behind each standard error."""
+    """Samples per key; by default 32768 (10000 images), or what the metric can afford."""
+    num_keys: Whole | None = None
+    """Independent samples behind each standard error; by default 4, of images 1."""
     nfe: Whole | None = None
     """Network evaluations per sample; by default the method's own, 1 but for flow matching."""
     seed: Whole = 0
@@ -40,7 +50,10 @@ def parse(argv: Sequence[str]) -> Flags:
     flags = parsing.parse("evaluate", Flags, argv)
     if flags.n is not None:
         check_number("n", flags.n, 1, MAX_N)
-    check_number("num-keys", flags.num_keys, 1, MAX_KEYS)
+    if flags.num_keys is not None:
+        check_number("num-keys", flags.num_keys, 1, MAX_KEYS)
+    if not flags.features and (flags.reference or flags.guidance is not None):
+        raise ValueError("--reference and --guidance go with --features")
     if flags.nfe is not None:
         check_number("nfe", flags.nfe, 1, MAX_NFE)
     check_number("seed", flags.seed, 0, 2**20)
@@ -62,9 +75,13 @@ def run(flags: Flags) -> int:
     from toylab.training import load
 
     trained = load(flags.run)
+    if flags.features:
+        return _score_images(trained, flags)
     if names == ["all"]:
         names = applicable_metrics(trained.dataset)
-    scores = evaluate(trained, names, n=flags.n, num_keys=flags.num_keys, nfe=flags.nfe, seed=flags.seed)
+    scores = evaluate(
+        trained, names, n=flags.n, num_keys=flags.num_keys or NUM_KEYS, nfe=flags.nfe, seed=flags.seed
+    )
     if flags.json:
         print_json({name: score.to_json() for name, score in scores.items()})
         return 0
@@ -80,4 +97,26 @@ def run(flags: Flags) -> int:
         for name, score in scores.items()
     ]
     print(text_table(["metric", "value", "stderr", "floor", "n", "nfe"], rows))
+    return 0
+
+
+def _score_images(trained: "Run", flags: Flags) -> int:
+    from toylab.features import score_line
+    from toylab.image_evaluation import evaluate_images
+
+    scores = evaluate_images(
+        trained,
+        flags.features,
+        n=flags.n or NUM_IMAGES,
+        num_keys=flags.num_keys or 1,
+        nfe=flags.nfe,
+        seed=flags.seed,
+        guidance=flags.guidance,
+        reference=flags.reference,
+    )
+    if flags.json:
+        print_json({name: score.to_json() for name, score in scores.items()})
+    else:
+        for name, score in scores.items():
+            print(score_line(name, score))
     return 0

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toylab.cli import parsing
-from toylab.cli.dispatch import DIVERGED, DONE, INTERRUPTED
+from toylab.cli.dispatch import DIVERGED, DONE, INTERRUPTED, REQUEUE
 from toylab.cli.folders import make_writable
 from toylab.cli.output import note, print_json
 from toylab.cli.sample import check_number
@@ -151,9 +151,9 @@ def train_cells(
     try:
         with no_divergence_warning():
             done = run_sweep(cells, out, scoring, lanes or None, on_progress=tell)
-    except TrainingInterrupted:
+    except TrainingInterrupted as stop:
         note(f"interrupted, state saved in {out}; the same command continues")
-        return INTERRUPTED
+        return REQUEUE if stop.requeue else INTERRUPTED
     facts = {**done._asdict(), "diverged": num_diverged([out / cell.name for cell in cells])}
     if as_json:
         print_json({"out": str(out), "shard": part, **facts, "cells": [cell.name for cell in cells]})

@@ -7,12 +7,12 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from toylab.cli import parsing
-from toylab.cli.dispatch import DIVERGED, DONE, INTERRUPTED
+from toylab.cli.dispatch import DIVERGED, DONE, INTERRUPTED, REQUEUE
 from toylab.cli.folders import claim, default_run_folder
 from toylab.cli.output import note, number, print_json
 from toylab.cli.settings import settings_class, settings_of
@@ -39,6 +39,10 @@ class Flags:
     """Run folder to write; by default runs/<dataset>-<method>-b<beta>-s<seed>."""
     resume: Path | None = None
     """Run folder to continue where it was interrupted."""
+    layout: Literal["none", "data", "zero3"] = "none"
+    """Devices of one run: none (one device), data (rows of the batch on all of them), zero3 (parameters too)."""
+    processes: str = ""
+    """Processes that train this run together: auto (what the cluster says), or HOST:PORT,i/n of process i of n."""
     json: bool = False
     """Print one JSON object about the finished run."""
 
@@ -56,6 +60,8 @@ def parse(argv: Sequence[str]) -> tuple[Flags, RunConfig]:
         raise ValueError(
             "--resume takes its settings and its folder from the run: drop CONFIG, --out, --points and --preset"
         )
+    if flags.processes and flags.layout == "none":
+        raise ValueError("--processes share one run: give it a --layout, data or zero3")
     if flags.config and flags.preset:
         raise ValueError(f"the config {flags.config!r} and --preset {flags.preset} exclude each other")
     settings = settings_of(flags.settings)
@@ -73,7 +79,9 @@ def run(parsed: tuple[Flags, RunConfig]) -> int:
     """Train, save and say where."""
     flags, config = parsed
     from toylab.cli.start import start_jax
+    from toylab.processes import is_first
 
+    meet(flags.processes)
     start_jax()
     from toylab.training import TrainingInterrupted, load, train
     from toylab.training.experiment import build_experiment
@@ -82,18 +90,16 @@ def run(parsed: tuple[Flags, RunConfig]) -> int:
     started = load(flags.resume) if flags.resume else None
     if started is not None and started.status == "done":
         return _already_finished(started, flags.json)
-    folder = (
-        contextlib.nullcontext(flags.resume)
-        if flags.resume
-        else claim(flags.out or default_run_folder(config))
-    )
+    path = flags.resume or flags.out or default_run_folder(config)
+    folder = claim(path) if is_first() and not flags.resume else contextlib.nullcontext(path)
     with folder as path, no_divergence_warning():
         begin = time.perf_counter()
         try:
-            result = train(config, path=path, resume=started)
+            layout = None if flags.layout == "none" else flags.layout
+            result, requeue = train(config, path=path, resume=started, layout=layout), False
         except TrainingInterrupted as stop:
-            result = stop.runs[0]
-        return _report(result, time.perf_counter() - begin, flags.json)
+            result, requeue = stop.runs[0], stop.requeue
+        return _report(result, time.perf_counter() - begin, flags.json, requeue)
 
 
 def with_settings(flags: type, settings: type) -> type:
@@ -177,21 +183,45 @@ def _already_finished(run: "Run", as_json: bool) -> int:
     return DONE
 
 
-def _report(run: "Run", seconds: float, as_json: bool) -> int:
+def meet(processes: str) -> None:
+    """Join the other processes of a run, if ``processes`` names any: auto, or HOST:PORT,i/n.
+
+    Raises:
+        ValueError: not of that form, or they do not meet.
+    """
+    if not processes:
+        return
+    from toylab.processes import join
+
+    if processes == "auto":
+        join()
+        return
+    coordinator, comma, part = processes.rpartition(",")
+    index, slash, count = part.partition("/")
+    if not (comma and slash and ":" in coordinator and index.isdecimal() and count.isdecimal()):
+        raise ValueError(f"--processes must be auto or look like HOST:PORT,0/2, got {processes!r}")
+    if not int(index) < int(count):
+        raise ValueError(f"--processes names process {index} of {count}, counted from 0")
+    join(coordinator, int(index), int(count))
+
+
+def _report(run: "Run", seconds: float, as_json: bool, requeue: bool) -> int:
+    from toylab.processes import is_first
+
     facts = {**summary(run), "seconds": round(seconds, 3), "diverged_at": run.diverged_at}
-    if as_json:
+    if as_json and is_first():
         print_json(facts)
     if run.status == "unfinished":
         note(f"interrupted at step {run.step} of {run.config.steps}, state saved; continue with:")
         note(f"  toylab train --resume {run.path}")
-        return INTERRUPTED
+        return REQUEUE if requeue else INTERRUPTED
     if run.status == "diverged":
         note(
             f"diverged at step {run.diverged_at} with beta={run.config.beta:g}, "
             f"learning_rate={run.config.learning_rate:g}; the state before it is saved in {run.path}"
         )
         return DIVERGED
-    if not as_json:
+    if not as_json and is_first():
         score = ""
         if facts["sw1"] is not None and run.config.eval_samples:
             score = f", sw1 {number(facts['sw1'])} (floor {number(facts['sw1_floor'])}, n {facts['n']})"

@@ -13,11 +13,16 @@ from tqdm.auto import tqdm
 
 from toylab import runs
 from toylab.config import RunConfig
+from toylab.processes import agree, is_first
+from toylab.split import Layout
 from toylab.training.experiment import build_experiment, structure
 from toylab.training.memory import check_memory
 from toylab.training.run import Run
+from toylab.training.saving import BackgroundSaver
 from toylab.training.trainer import Trainer, rhythm
 
+REQUEUE_SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name))
+"""By which clusters take a machine away."""
 AUTOSAVE_SECONDS = 60.0
 """At most this much work is lost when a process is killed."""
 
@@ -25,9 +30,11 @@ AUTOSAVE_SECONDS = 60.0
 class TrainingInterrupted(KeyboardInterrupt):
     """Training was interrupted; ``runs`` hold the state so far (saved, where a path was given)."""
 
-    def __init__(self, runs: Sequence[Run]):
+    def __init__(self, runs: Sequence[Run], requeue: bool = False):
         super().__init__("training interrupted")
         self.runs = list(runs)
+        self.requeue = requeue
+        """Whether it was SIGTERM or SIGUSR1, by which clusters take a machine away: queue the run again."""
 
 
 def train(
@@ -36,6 +43,7 @@ def train(
     path: str | Path | None = None,
     resume: Run | None = None,
     progress: bool | None = None,
+    layout: Layout | None = None,
 ) -> Run:
     """Train one run.
 
@@ -45,9 +53,12 @@ def train(
         resume: an unfinished run of the same config to continue; the result is bit-identical to an unbroken run. One
             that has ended comes back as it is, and its folder is not touched.
         progress: a progress bar on standard error; by default where that is a terminal.
+        layout: spread the run over all devices of all processes: ``data`` (parameters everywhere) or ``zero3`` (in
+            parts); see `toylab.split`. By default it lives on one device, beside others.
 
     Raises:
-        ValueError: a bad setting, one that needs more memory than there is, or a run to resume whose settings differ.
+        ValueError: a bad setting, one that needs more memory than there is, a run to resume whose settings differ, or
+            a batch that does not divide among the devices.
         OSError: ``path`` cannot be written or holds something else than a run; before anything is trained.
         TrainingInterrupted: on Ctrl-C, after saving.
     """
@@ -56,6 +67,7 @@ def train(
         paths=None if path is None else [path],
         resume=None if resume is None else [resume],
         progress=progress,
+        layout=layout,
     )[0]
 
 
@@ -65,6 +77,7 @@ def train_many(
     paths: Sequence[str | Path] | None = None,
     resume: Sequence[Run | None] | None = None,
     progress: bool | None = None,
+    layout: Layout | None = None,
 ) -> list[Run]:
     """Train many runs: those of one structure as lanes of one compiled ensemble, in the order given.
 
@@ -88,15 +101,21 @@ def train_many(
     }
     pending = [i for i in range(len(configs)) if i not in finished]
     groups = group_by_program([configs[i] for i in pending], [started[i] for i in pending])
+    if layout is not None:  # one run has all devices
+        groups = [[i] for group in groups for i in group]
     with _interruptible() as interrupted, _progress_bar(configs, started, progress) as bar:
         for members in [[pending[i] for i in group] for group in groups]:
             group = _Group(
-                [configs[i] for i in members], [places[i] for i in members], [started[i] for i in members]
+                [configs[i] for i in members],
+                [places[i] for i in members],
+                [started[i] for i in members],
+                layout,
             )
             group.run(bar, interrupted)
             finished.update(zip(members, group.runs(), strict=True))
-            if interrupted.is_set():
-                raise TrainingInterrupted([finished[i] for i in sorted(finished)])
+            stopped, requeue = agree(interrupted.is_set(), interrupted.requeue)
+            if stopped:
+                raise TrainingInterrupted([finished[i] for i in sorted(finished)], requeue)
     return [finished[i] for i in range(len(configs))]
 
 
@@ -154,25 +173,32 @@ def group_by_program(
 class _Group:
     """Lanes of one trainer, where they are saved, and the loop over them."""
 
-    def __init__(self, configs, paths, resume):
+    def __init__(self, configs, paths, resume, layout):
         self._paths = paths
         started = [run for run in resume if run is not None]
         states = [run.state for run in started] if len(started) == len(configs) else None
         histories = [run.history for run in started] if states else None
         changes = [run.changes for run in started] if states else None
-        self._trainer = Trainer(configs, states, histories, changes)
+        self._trainer = Trainer(configs, states, histories, changes, layout)
 
-    def run(self, bar: tqdm, interrupted: threading.Event) -> None:
-        """Train to the end or until interrupted; save on the way and at the end."""
+    def run(self, bar: tqdm, interrupted: "_Interruption") -> None:
+        """Train to the end or until any process is interrupted; save on the way and at the end."""
         trainer, saved_at = self._trainer, time.monotonic()
-        while not trainer.done and not interrupted.is_set():
-            taken = trainer.advance(trainer.log_interval)
-            bar.update(taken * len(trainer.configs))
-            if time.monotonic() - saved_at > AUTOSAVE_SECONDS and any(self._paths):
-                self._save()
-                saved_at = time.monotonic()
+        with BackgroundSaver() as saver:
+            while not trainer.done:
+                late = time.monotonic() - saved_at > AUTOSAVE_SECONDS and any(self._paths) and not saver.busy
+                save, stopped = agree(late, interrupted.is_set())
+                if stopped:
+                    break
+                if save:
+                    saver.save(self._written())
+                    saved_at = time.monotonic()
+                taken = trainer.advance(trainer.log_interval)
+                bar.update(taken * len(trainer.configs))
         self._warn_of_divergence()
-        self._save()
+        for run in self._written():
+            assert run.path is not None
+            run.save(run.path)
 
     def runs(self) -> list[Run]:
         """The lanes as runs."""
@@ -191,10 +217,10 @@ class _Group:
             )
         ]
 
-    def _save(self) -> None:
-        for run in self.runs():
-            if run.path is not None:
-                run.save(run.path)
+    def _written(self) -> list[Run]:
+        """The lanes that this process writes, as they are now; all processes must ask for them together."""
+        runs = self.runs()
+        return [run for run in runs if run.path is not None] if is_first() else []
 
     def _warn_of_divergence(self) -> None:
         for config, step in zip(self._trainer.configs, self._trainer.ensemble.diverged_at(), strict=True):
@@ -207,20 +233,27 @@ class _Group:
                 )
 
 
+class _Interruption(threading.Event):
+    """Set by a signal; ``requeue`` where that is one by which clusters take a machine away."""
+
+    requeue = False
+
+
 @contextlib.contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C sets, so that a stretch of steps ends cleanly; the second one raises."""
-    event = threading.Event()
+def _interruptible() -> Iterator[_Interruption]:
+    """An event that the first signal sets, so that a stretch of steps ends cleanly; the second Ctrl-C raises."""
+    event = _Interruption()
     if threading.current_thread() is not threading.main_thread():
         yield event
         return
 
     def handle(signum, frame):
-        if event.is_set():
+        if event.is_set() and signum == signal.SIGINT:
             raise KeyboardInterrupt
+        event.requeue = event.requeue or signum in REQUEUE_SIGNALS
         event.set()
 
-    previous = {name: signal.signal(name, handle) for name in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, *REQUEUE_SIGNALS)}
     try:
         yield event
     finally:

@@ -1,7 +1,7 @@
 """Lanes on devices: experiments and their states, advanced together by one compiled program."""
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import equinox as eqx
 import jax
@@ -11,8 +11,11 @@ from jaxtyping import Array, Float
 
 from toylab import parallel
 from toylab.coefficients import Memory
+from toylab.methods import AbstractTwoStageMethod
 from toylab.nets import Guided, OfClass, flat_net
 from toylab.sampling import SAMPLERS, balanced_labels
+from toylab.split import ALONE, LAYOUTS, Layout, Split, check_divisible
+from toylab.spread import spread
 from toylab.training.experiment import Experiment, structure
 from toylab.training.objective import covariance_trace, replica_gradients
 from toylab.training.state import TrainState, Window, init_state, lane_keys
@@ -32,12 +35,18 @@ class Ensemble:
     Args:
         experiments: at least one; all of one `structure`.
         states: where to start, for example from checkpoints; freshly initialised by default.
+        layout: spread a single lane over all devices: see `toylab.split`.
 
     Raises:
-        ValueError: no experiment, or structures that differ.
+        ValueError: no experiment, structures that differ, or a layout for what cannot be spread.
     """
 
-    def __init__(self, experiments: Sequence[Experiment], states: Sequence[TrainState] | None = None):
+    def __init__(
+        self,
+        experiments: Sequence[Experiment],
+        states: Sequence[TrainState] | None = None,
+        layout: Layout | None = None,
+    ):
         if not experiments:
             raise ValueError("an ensemble needs at least one experiment")
         if len({structure(experiment) for experiment in experiments}) > 1:
@@ -46,7 +55,7 @@ class Ensemble:
             )
         parallel.make_room()
         self.num_lanes = len(experiments)
-        self._lanes = parallel.lanes(self.num_lanes)
+        self._lanes = parallel.lanes(self.num_lanes) if layout is None else _spread(experiments, layout)
         self._host_experiments = list(experiments)
         self._experiments = self._lanes.put(experiments)
         if states is None:
@@ -57,8 +66,11 @@ class Ensemble:
 
     def advance(self, num_steps: int) -> None:
         """Train every lane for ``num_steps`` further steps; lanes that are done or diverged stand still."""
-        self._states = self._lanes.map(
-            train_lane, self._experiments, self._states, shared=(np.asarray(num_steps, np.int32),)
+        self._states = self._lanes.update(
+            _trainer(self._lanes.split),
+            self._experiments,
+            self._states,
+            shared=(np.asarray(num_steps, np.int32),),
         )
 
     def set(self, lane: int, **changes: float) -> None:
@@ -96,7 +108,7 @@ class Ensemble:
     def take_window(self) -> list[Window]:
         """Sums since the last call, one per lane, and start new ones."""
         windows = self._lanes.get(self._lanes.pick(lambda state: state.window, self._states))
-        self._states = self._lanes.map(_with_empty_window, self._states)
+        self._states = self._lanes.update(_with_empty_window, self._states)
         return windows
 
     def sample(self, n: int, nfe: int | None = None, seed: int = 0) -> Float[np.ndarray, "lanes n dim"]:
@@ -111,6 +123,24 @@ class Ensemble:
         """Trace of the covariance of each lane's batch gradient at its present parameters and beta."""
         traces = self._lanes.map(_variance_probe(num_batches), self._experiments, self._states)
         return np.stack(self._lanes.get(traces))
+
+
+def _spread(experiments: Sequence[Experiment], layout: Layout) -> parallel.AbstractLanes:
+    if layout not in LAYOUTS:
+        raise ValueError(f"unknown layout {layout!r}; choices: {', '.join(LAYOUTS)}")
+    if len(experiments) > 1:
+        raise ValueError(f"{len(experiments)} runs cannot share a layout of devices: train them one by one")
+    (experiment,) = experiments
+    if layout == "zero3" and isinstance(experiment.method, AbstractTwoStageMethod):
+        raise ValueError("a method of two stages needs whole parameters: take the layout data")
+    lanes = spread(layout, flat_net(experiment.net).num_params)
+    check_divisible(experiment.batch_size - experiment.num_equal, experiment.num_equal, lanes.split.count)
+    return lanes
+
+
+@lru_cache(maxsize=16)
+def _trainer(split: Split):
+    return train_lane if split == ALONE else partial(train_lane, split=split)
 
 
 def _with_empty_window(state: TrainState) -> TrainState:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from toylab.methods import AbstractTwoStageMethod, Context
 from toylab.nets import flat_net
 from toylab.parallel import is_finite, run_if
+from toylab.split import ALONE, Split
 from toylab.training.experiment import Experiment
 from toylab.training.objective import draw_batch, draw_examples, loss_and_gradient, observe
 from toylab.training.state import (
@@ -38,17 +39,18 @@ def learning_rate_of(experiment: Experiment, progress: Scalar) -> Scalar:
     return experiment.learning_rate * (FINAL_LEARNING_RATE + (1 - FINAL_LEARNING_RATE) * cosine)
 
 
-def train_step(experiment: Experiment, state: TrainState, key: PRNGKey) -> TrainState:
+def train_step(experiment: Experiment, state: TrainState, key: PRNGKey, split: Split = ALONE) -> TrainState:
     """One optimiser step on a fresh batch; where that diverges, the lane is marked and nothing else changes.
 
     This is what divergence means everywhere in toylab: a loss or gradient that is not finite, or a loss above
-    ``BLOWN_UP`` times that of a net that says zero.
+    ``BLOWN_UP`` times that of a net that says zero. Where devices share the step each computes its rows of the batch.
     """
     progress = progress_of(experiment.steps, state.step)
     batch = draw_batch(experiment, key, state.step)
-    loss, gradient = loss_and_gradient(experiment, state, batch)
-    # A dot product, which a CPU vectorises; it may not reorder a plain sum.
-    grad_norm = jnp.sqrt(jnp.vdot(gradient, gradient))
+    seen = gathered(state, split)
+    rows = batch._replace(pairs=split.rows(batch.pairs), equal=split.rows(batch.equal))
+    loss, gradient = split.summed(*loss_and_gradient(experiment, seen, rows))
+    grad_norm = jnp.sqrt(split.squared_norm(gradient))
     healthy = is_finite(loss) & is_finite(grad_norm) & (loss <= BLOWN_UP * experiment.zero_loss)
 
     clip = experiment.grad_clip
@@ -61,7 +63,7 @@ def train_step(experiment: Experiment, state: TrainState, key: PRNGKey) -> Train
     if decay is not None and params_teacher is not None:
         params_teacher = params_teacher + (1 - decay) * (params - params_teacher)
     if experiment.coefficient.observed_share:
-        memory = experiment.coefficient.remember(memory, observe(experiment, state, batch))
+        memory = experiment.coefficient.remember(memory, observe(experiment, seen, batch))
     updated = state._replace(
         params=params,
         params_ema=params_ema,
@@ -74,6 +76,16 @@ def train_step(experiment: Experiment, state: TrainState, key: PRNGKey) -> Train
     stopped = state._replace(diverged_at=state.step)
     return jax.tree.map(
         lambda new, old: new if new is old else jnp.where(healthy, new, old), updated, stopped
+    )
+
+
+def gathered(state: TrainState, split: Split) -> TrainState:
+    """The state with whole vectors of parameters, as losses look at it."""
+    teacher = state.params_teacher
+    return state._replace(
+        params=split.whole(state.params),
+        params_ema=split.whole(state.params_ema),
+        params_teacher=None if teacher is None else split.whole(teacher),
     )
 
 
@@ -103,7 +115,9 @@ def begin_second_stage(experiment: Experiment, state: TrainState) -> TrainState:
     )
 
 
-def train_lane(experiment: Experiment, state: TrainState, num_steps: Count) -> TrainState:
+def train_lane(
+    experiment: Experiment, state: TrainState, num_steps: Count, split: Split = ALONE
+) -> TrainState:
     """At most ``num_steps`` further steps, fewer where the run ends or diverges.
 
     The random numbers of a step depend on the seed and its index alone, and the number of steps is traced: neither the
@@ -112,7 +126,7 @@ def train_lane(experiment: Experiment, state: TrainState, num_steps: Count) -> T
     key, method = lane_keys(experiment).batches, experiment.method
 
     def advance(state: TrainState) -> TrainState:
-        updated = train_step(experiment, state, jax.random.fold_in(key, state.step))
+        updated = train_step(experiment, state, jax.random.fold_in(key, state.step), split)
         if isinstance(method, AbstractTwoStageMethod):
             # After the step, not before the next one: a state that is looked at between them has its teacher already.
             enters = in_second_stage(method, experiment.steps, updated.step) & ~in_second_stage(

@@ -13,6 +13,7 @@ from toylab.data import AbstractDataset
 from toylab.metrics.base import can_be_scored
 from toylab.metrics.sliced import SlicedReference
 from toylab.parallel import single_precision
+from toylab.split import Layout
 from toylab.training.ensemble import Ensemble
 from toylab.training.experiment import build_experiment
 from toylab.training.state import TrainState, progress_of
@@ -48,6 +49,7 @@ class Trainer:
         states: checkpoints to start from; fresh runs by default.
         histories: the rows recorded before those states.
         changes: the live changes made before those states; they are made again.
+        layout: spread a single lane over all devices: see `toylab.split`.
 
     Raises:
         ValueError: a bad setting, or lanes that cannot share a trainer.
@@ -59,6 +61,7 @@ class Trainer:
         states: Sequence[TrainState] | None = None,
         histories: Sequence[pd.DataFrame] | None = None,
         changes: Sequence[Sequence[Change]] | None = None,
+        layout: Layout | None = None,
     ):
         if len({rhythm(config) for config in configs}) > 1:
             raise ValueError("lanes of one trainer must share steps, log_every and eval_samples")
@@ -67,7 +70,7 @@ class Trainer:
         self.changes: list[tuple[Change, ...]] = [tuple(made) for made in changes or [()] * len(configs)]
         self.steps, self.log_interval, self._eval_samples = rhythm(configs[0])
         self._experiments = [build_experiment(config) for config in configs]
-        self.ensemble = Ensemble(self._experiments, states)
+        self.ensemble = Ensemble(self._experiments, states, layout)
         # A diverged lane stands still: the furthest one tells how far training has come.
         self.step = max((int(state.step) for state in states), default=0) if states else 0
         self._rows: list[list[dict[str, Any]]] = [[] for _ in configs]
