@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from toylab.claims.reading import read_ledger
 from toylab.coefficients import coefficients
+from toylab.config import RunConfig
 from toylab.methods import methods
 from toylab.proxies import proxies
 from toylab.ui import settings
@@ -94,7 +95,9 @@ def test_every_card_was_measured_with_its_own_settings():
     assert set(measured) == {card.name for card in cards.CARDS}
     for card in cards.CARDS:
         found = measured[card.name]
-        assert found.settings == loading.config_of(card.settings).to_dict(), "run scripts/measure_cards.py"
+        assert RunConfig.from_dict(found.settings) == loading.config_of(card.settings), (
+            "run scripts/measure_cards.py"
+        )
         assert found.seeds == cards.NUM_SEEDS
         assert found.diverged_at or len(found.chosen) == len(found.baseline) == found.seeds
 
