@@ -16,7 +16,7 @@ N = 1797
 @pytest.mark.slow
 @pytest.mark.usefixtures("fast_programs")
 def test_digits_by_a_transformer_in_one_step(call, tmp_path):
-    """Thresholds from three seeds (see the head of the config), of which the worst had a sixth of the distance."""
+    """Thresholds from three seeds (see the head of the config): the worst had 4.9% of the distance, and 93%."""
     code, out, _ = call("train", "digits-dit-tiny", "--out", tmp_path / "run", "--json")
     assert code == 0
     assert json.loads(out)["status"] == "done"
@@ -31,8 +31,8 @@ def test_digits_by_a_transformer_in_one_step(call, tmp_path):
     # An untrained net says zero, and its sample is the noise that it was given.
     untrained = measure(np.random.default_rng(0).normal(size=(N, 64)).astype(np.float32))
     print(f"FDD[fdd-v1, n={N}] {trained}, untrained {untrained}, floor {yardstick.floor(N)['FDD']}")
-    assert trained["FDD"] < 0.25 * untrained["FDD"]
-    assert trained["label_accuracy"] > 0.8
+    assert trained["FDD"] < 0.1 * untrained["FDD"]
+    assert trained["label_accuracy"] > 0.85
 
     code, _, said = call(
         "sample", tmp_path / "run", "--n", 20, "--guidance", 1.5, "--out", tmp_path / "grid.png"

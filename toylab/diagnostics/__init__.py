@@ -2,6 +2,7 @@
 
 from toylab.diagnostics.amplification import Amplification, variance_amplification
 from toylab.diagnostics.asymmetry import Asymmetry, target_tangent_asymmetry
+from toylab.diagnostics.by_time import loss_by_time
 from toylab.diagnostics.gradient_variance import gradient_variance
 from toylab.diagnostics.landscape import Landscape, beta_landscape
 from toylab.diagnostics.loss_parts import (
@@ -30,6 +31,7 @@ __all__ = [
     "SeparationLaw",
     "beta_landscape",
     "gradient_variance",
+    "loss_by_time",
     "loss_decomposition",
     "maps",
     "optimal_coefficient",

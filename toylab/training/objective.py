@@ -4,6 +4,7 @@ Rows with r = t (plain flow matching: no JVP, no tangent proxy) stand apart from
 flow matching. Their number is fixed, num_equal of batch_size.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -133,11 +134,7 @@ def batch_loss(
             couple = method.coupled
 
     def pair_loss(example: Example) -> Scalar:
-        own = context.of_class(example.label)
-        example = couple(example, own)
-        if (guidance := experiment.guidance) is not None:
-            x_t, t = example.x_t, example.t
-            example = guidance(example, num_classes, context.net(x_t, t, t), own.net(x_t, t, t))
+        example, own = guided_pair(experiment, example, context, couple)
         return loss(example, own, beta_of(experiment, state, example, own))
 
     def equal_loss(example: Example) -> Scalar:
@@ -157,6 +154,26 @@ def batch_loss(
     if experiment.num_equal > 0:
         total += jnp.sum(jax.vmap(equal_loss)(batch.equal))
     return total / experiment.batch_size
+
+
+def _as_it_comes(example: Example, context: Context) -> Example:
+    return example
+
+
+def guided_pair(
+    experiment: Experiment,
+    example: Example,
+    context: Context,
+    couple: Callable[[Example, Context], Example] = _as_it_comes,
+) -> tuple[Example, Context]:
+    """A row with r < t as its method sees it: coupled, guided, and with nets of its class."""
+    own = context.of_class(example.label)
+    example = couple(example, own)
+    if experiment.guidance is not None:
+        x_t, t = example.x_t, example.t
+        v_all, v_class = context.net(x_t, t, t), own.net(x_t, t, t)
+        example = experiment.guidance(example, experiment.net.num_classes, v_all, v_class)
+    return example, own
 
 
 def loss_and_gradient(experiment: Experiment, state: TrainState, batch: Batch) -> tuple[Scalar, Params]:
@@ -211,7 +228,3 @@ def _batch_keys(key: PRNGKey) -> BatchKeys:
     # One by one: the keys of a split may depend on how many there are.
     *others, _ = BatchKeys._fields
     return BatchKeys(*[*jax.random.split(key, len(others)), jax.random.fold_in(key, len(others))])
-
-
-def _as_it_comes(example: Example, context: Context) -> Example:
-    return example
