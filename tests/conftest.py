@@ -31,18 +31,19 @@ QUICKLY_COMPILED = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expen
 parallel._CPU_OPTIONS |= QUICKLY_COMPILED
 
 
+collect_ignore = ["many_devices.py", "shortened_notebooks.py"]
+"""Scripts that tests start."""
+
+
 def pytest_configure(config):
     enable_compilation_cache()
 
 
-@pytest.fixture(autouse=True)
-def _shared_machine(request):
-    """Wait while tests that time clicks have the machine for themselves; browser tests hold it module by module."""
-    if request.node.get_closest_marker("e2e"):
-        yield
-        return
-    with machine(alone=False):
-        yield
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    """Wait while a test that times clicks has the machine for itself; around fixtures too, which may train for long."""
+    with machine(alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 @pytest.fixture

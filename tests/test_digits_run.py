@@ -38,4 +38,5 @@ def test_digits_by_a_transformer_in_one_step(call, tmp_path):
         "sample", tmp_path / "run", "--n", 20, "--guidance", 1.5, "--out", tmp_path / "grid.png"
     )
     assert code == 0, said
-    assert Image.open(tmp_path / "grid.png").size == (5 * 33, 4 * 33)
+    with Image.open(tmp_path / "grid.png") as picture:
+        assert picture.size == (5 * 33, 4 * 33)

@@ -138,28 +138,36 @@ def test_two_processes_make_what_one_makes(whole, tmp_path):
 
 
 def test_a_run_that_is_told_to_go_continues_bit_for_bit(whole, tmp_path):
-    path = tmp_path / "run"
-    process = train(*FLAGS, *FEW, "--layout", "zero3", "--out", path, devices=8)
-    wait_until_it_trains(path)
-    process.send_signal(signal.SIGTERM)
-    code = process.wait(timeout=240)
-    process.communicate()
-    assert code in (0, 75)  # it may have come to its end
-    if code == 75:
-        assert tl.load(path).status == "unfinished"
-        ended(train("--resume", path, "--layout", "zero3", devices=8))
+    path = told_to_go_while_it_trains(tmp_path)
+    assert tl.load(path).status == "unfinished"
+    ended(train("--resume", path, "--layout", "zero3", devices=8))
     run = tl.load(path)
     np.testing.assert_array_equal(run.state.params, whole.state.params)
     np.testing.assert_array_equal(run.history, whole.history)
 
 
-def wait_until_it_trains(path, seconds=120):
-    """The folder is claimed right before training begins."""
+def told_to_go_while_it_trains(folder):
+    """The folder of a run that a SIGTERM ended. Before its training the signal is the system's, after it there is none."""
+    for index, seconds in enumerate((1.0, 2.0, 0.5, 3.0, 5.0, 8.0)):
+        path = folder / str(index)
+        process = train(*FLAGS, *FEW, "--layout", "zero3", "--out", path, devices=8)
+        wait_until_claimed(path)
+        time.sleep(seconds)
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(timeout=240)
+        process.communicate()
+        if code == 75:
+            return path
+        assert code in (0, -signal.SIGTERM)
+    pytest.fail("no signal met the training")
+
+
+def wait_until_claimed(path, seconds=120):
+    """The folder is claimed before training begins."""
     end = time.monotonic() + seconds
     while not path.exists():
         assert time.monotonic() < end
         time.sleep(0.05)
-    time.sleep(3)
 
 
 def test_a_run_moves_from_eight_devices_to_two_to_one(whole, tmp_path):

@@ -229,14 +229,13 @@ def _draw_histories(
     panels: Sequence[Axes], histories: Mapping[str, pd.DataFrame], columns: Sequence[str]
 ) -> None:
     for panel, column in zip(panels, columns, strict=True):
-        values = np.concatenate(
-            [np.asarray(history[column], float) for history in histories.values() if column in history]
-        )
-        for index, (name, history) in enumerate(histories.items()):
+        for name, history in histories.items():
             if column not in history:
                 raise ValueError(
                     f"the history {name!r} has no column {column!r}; choices: {', '.join(history)}"
                 )
+        values = np.concatenate([np.asarray(history[column], float) for history in histories.values()])
+        for index, (name, history) in enumerate(histories.items()):
             panel.plot(history.index, history[column], color=SERIES[index % len(SERIES)], lw=1.2, label=name)
             if (floor := f"{column}_floor") in history:
                 panel.plot(history.index, history[floor], color=DATA, ls="--", lw=1)

@@ -9,7 +9,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from alone import machine
 
 from .serving import serving
 from .visiting import visitors
@@ -37,12 +36,6 @@ def missing(reason: str) -> None:
     if os.environ.get("TOYLAB_REQUIRE_BROWSER") == "1":
         pytest.fail(f"TOYLAB_REQUIRE_BROWSER=1, but {reason}")
     pytest.skip(reason)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _machine_of_the_module(request):
-    with machine(alone=request.node.get_closest_marker("alone") is not None):
-        yield
 
 
 # Per package, not per session: while Playwright is there its event loop runs, and other tests could not start theirs.

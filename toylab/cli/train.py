@@ -53,7 +53,7 @@ def parse(argv: Sequence[str]) -> tuple[Flags, RunConfig]:
     Raises:
         ValueError: a bad flag or value, an unreadable file, flags that exclude each other.
     """
-    base = base_settings(argv)
+    base = base_settings(argv, takes_config=True)
     into = with_settings(Flags, settings_class(base))
     flags = parsing.parse("train", into, argv)
     if flags.resume and (flags.out or flags.points or flags.preset or flags.config):
@@ -113,13 +113,13 @@ def with_settings(flags: type, settings: type) -> type:
     )
 
 
-def base_settings(argv: Sequence[str]) -> dict[str, Any]:
-    """The settings that flags change: those of --resume, of CONFIG, of --preset, or the defaults."""
+def base_settings(argv: Sequence[str], takes_config: bool = False) -> dict[str, Any]:
+    """The settings that flags change: those of --resume, CONFIG (if it may be given), --preset, or the defaults."""
     if folder := parsing.peek(argv, "--resume"):
         from toylab.report import read_config
 
         return read_config(Path(folder)).to_dict()
-    if argv and not argv[0].startswith("-"):
+    if takes_config and argv and not argv[0].startswith("-"):
         from toylab.cli.configs import find_config
 
         return find_config(argv[0]).to_dict()

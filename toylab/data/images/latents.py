@@ -143,7 +143,8 @@ def write_latents(
     folder.mkdir(parents=True, exist_ok=True)
     total = 0
     for number, values in enumerate(moments):
-        shard = np.moveaxis(np.asarray(values), 1, -1).astype(np.float16)
+        with np.errstate(over="ignore"):  # told below
+            shard = np.moveaxis(np.asarray(values), 1, -1).astype(np.float16)
         if not np.all(np.isfinite(shard)):
             raise ValueError(f"shard {number} has values that float16 cannot hold")
         np.save(folder / f"latents-{number:05d}.npy", shard, allow_pickle=False)
