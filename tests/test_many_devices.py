@@ -147,7 +147,7 @@ def test_a_run_that_is_told_to_go_continues_bit_for_bit(whole, tmp_path):
 
 
 def told_to_go_while_it_trains(folder):
-    """The folder of a run that SIGTERM ended. Before its training the signal is the system's, after it there is none."""
+    """A run that SIGTERM ended, its folder. Before its training the signal is the system's, after it there is none."""
     for index, seconds in enumerate((1.0, 2.0, 0.5, 3.0, 5.0, 8.0)):
         path = folder / str(index)
         process = train(*FLAGS, *FEW, "--layout", "zero3", "--out", path, devices=8)
