@@ -72,7 +72,7 @@ def test_a_drawing_by_mouse_trains(page):
     page.locator("output").wait_for(state="detached", timeout=PATIENCE)
     page.get_by_role("button", name="Draw points").click()
     pad(page)
-    assert count(page) == first
+    wait_for(lambda: count(page) == first, 10)
     page.keyboard.press("Escape")
     assert re.search(r"dataset=draw", url(page))
     assert len(url(page)) < 200
@@ -86,7 +86,7 @@ def test_a_drawing_by_mouse_trains(page):
     wait_for(lambda: not start_button(page).is_disabled(), 10)
     page.get_by_role("button", name="Draw points").click()
     pad(page)
-    assert count(page) == first
+    wait_for(lambda: count(page) == first, 10)
 
 
 def test_the_pad_works_by_finger_and_by_keys(page):
