@@ -47,6 +47,7 @@ def test_an_interrupt_that_comes_as_another_exception_is_one(monkeypatch, capfd)
         try:
             signal.raise_signal(signal.SIGINT)
         except KeyboardInterrupt:
+            sys.excepthook(*sys.exc_info())  # as PyErr_Print does in C libraries
             raise ImportError("initialization failed") from None
 
     monkeypatch.setattr("toylab.cli.train.parse", lambda argv: None)

@@ -12,19 +12,6 @@ pytestmark = pytest.mark.alone
 
 CYCLES = 20
 SHARE_MORE = 0.10
-SHARE_KEPT = 0.7
-SPEED_SECONDS, SPEED_TRIES = 1.5, 3
-
-
-def speed(page) -> float:
-    """Steps per second, from what the page shows: the best of a few looks."""
-    found = []
-    for _ in range(SPEED_TRIES):
-        (_, before), began = status(page), time.monotonic()
-        page.wait_for_timeout(1000 * SPEED_SECONDS)
-        (_, after), ended = status(page), time.monotonic()
-        found.append((after - before) / (ended - began))
-    return max(found)
 
 
 def test_a_second_visitor_waits_and_takes_over(server, visit):
@@ -34,13 +21,12 @@ def test_a_second_visitor_waits_and_takes_over(server, visit):
         arrive(page, server.address, "steps=20000")
     start(first)
     running(first)
-    alone = speed(first)
     press(second, "Start")
     wait_for(lambda: state(second) == "QUEUED", 5)
     wait_for(lambda: "1 run ahead" in second.locator(".st-key-sentence").inner_text(), 5)
-    beside = speed(first)
-    print(f"{alone:.0f} steps/s alone, {beside:.0f} while another waits")
-    assert beside >= SHARE_KEPT * alone
+    _, step = status(first)
+    wait_for(lambda: status(first)[1] > step, 10)
+    assert state(second) == "QUEUED"
     first.context.close()
     wait_for(lambda: state(second) == "RUNNING" and status(second)[1] > 0, 10)
 

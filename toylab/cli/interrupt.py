@@ -1,8 +1,9 @@
 """Ctrl-C at any moment ends a command, also where a library would swallow it.
 
 A KeyboardInterrupt that is raised inside a callback of the garbage collector, a destructor or a C++ library is printed
-and forgotten, and the command goes on. So it is raised again until it arrives. Only the standard library is imported
-here: these are the first lines that run.
+and forgotten, and the command goes on. So it is raised again until it arrives, and not printed: what calls
+`PyErr_Print` (NumPy's C interface, when its import ends) goes through `sys.excepthook`. Only the standard library is
+imported here: these are the first lines that run.
 """
 
 import contextlib
@@ -32,15 +33,19 @@ def insistent() -> Iterator[threading.Event]:
             signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS)
         raise KeyboardInterrupt
 
-    hook = sys.unraisablehook
+    hooks = sys.unraisablehook, sys.excepthook
 
-    def forget(event):
+    def forget_unraisable(event):
         if event.exc_type is not KeyboardInterrupt:
-            hook(event)
+            hooks[0](event)
+
+    def forget_printed(kind, error, trace):
+        if not issubclass(kind, KeyboardInterrupt):
+            hooks[1](kind, error, trace)
 
     wanted = [signal.SIGINT, *([signal.SIGALRM] if hasattr(signal, "SIGALRM") else [])]
     previous = {number: signal.signal(number, handle) for number in wanted}
-    sys.unraisablehook = forget
+    sys.unraisablehook, sys.excepthook = forget_unraisable, forget_printed
     try:
         yield asked
     finally:
@@ -48,5 +53,7 @@ def insistent() -> Iterator[threading.Event]:
             signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in previous.items():
             signal.signal(number, handler)
-        if sys.unraisablehook is forget:
-            sys.unraisablehook = hook
+        if sys.unraisablehook is forget_unraisable:
+            sys.unraisablehook = hooks[0]
+        if sys.excepthook is forget_printed:
+            sys.excepthook = hooks[1]
