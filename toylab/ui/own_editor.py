@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import streamlit as st
 
@@ -112,8 +113,8 @@ _EDITORS: dict[str, tuple[str, Callable[[], None]]] = {
 }
 
 
-def _take_strokes() -> None:
-    _take("draw", lambda: own_data.from_strokes(st.session_state[PAD].get("strokes")))
+def _take_strokes(raw: Any) -> None:
+    _take("draw", lambda: own_data.from_strokes(raw))
 
 
 def _take_file() -> None:

@@ -1,7 +1,7 @@
 // A square to spray points in. The strokes live here; Python is told after each one, and checks them.
 const pads = new WeakMap(); // by canvas
 
-export default function ({ data, parentElement, setTriggerValue }) {
+export default function ({ data, parentElement, setStateValue, setTriggerValue }) {
   const find = (name) => parentElement.querySelector(name);
   const canvas = find("canvas"), brush = find("input"), count = find("output");
   const { half, limit } = data;
@@ -47,8 +47,11 @@ export default function ({ data, parentElement, setTriggerValue }) {
   function tell() {
     pad.touched = true;
     pad.strokes = pad.strokes.filter((one) => one.length);
-    // A trigger, not a state: it arrives also where the pad is closed at once afterwards.
-    setTriggerValue("strokes", pad.strokes.map((one) => [...one]));
+    // Both ways. A trigger arrives also where the pad is closed at once afterwards, but is sent once, and a page that
+    // is asked for the next thing meanwhile may drop it; a state is sent again with whatever is asked next.
+    const strokes = pad.strokes.map((one) => [...one]);
+    setStateValue("drawing", strokes);
+    setTriggerValue("strokes", strokes);
     draw();
   }
   const place = (event) => {

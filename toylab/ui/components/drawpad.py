@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import streamlit as st
 from jaxtyping import Float
 from streamlit.components.v2 import component
 
@@ -58,16 +59,20 @@ Strokes = tuple[tuple[float, ...], ...]
 _mount = component("toylab_drawpad", html=_HTML, css=_CSS, js=Path(__file__).with_suffix(".js").read_text())
 
 
-def drawpad(strokes: Strokes, key: str, on_change: Callable[[], None]) -> None:
+def drawpad(strokes: Strokes, key: str, on_change: Callable[[Any], None]) -> None:
     """Draw the pad, which begins with ``strokes``.
 
     Args:
         strokes: what is on the pad when it is opened; afterwards it keeps its own.
-        key: of the component; ``st.session_state[key].strokes`` is what came back: unchecked, see `checked`.
-        on_change: called after each stroke.
+        key: of the component.
+        on_change: called after each stroke, once or twice, with what came back: unchecked, see `checked`.
     """
+
+    def take(name: str) -> Callable[[], None]:
+        return lambda: on_change(st.session_state[key].get(name))
+
     data = {"strokes": [list(stroke) for stroke in strokes], "half": HALF, "limit": MAX_POINTS}
-    _mount(key=key, data=data, on_strokes_change=on_change)
+    _mount(key=key, data=data, on_strokes_change=take("strokes"), on_drawing_change=take("drawing"))
 
 
 def checked(raw: Any) -> Strokes:
