@@ -72,6 +72,7 @@ def test_a_beta_that_diverged_is_never_advised():
     assert decide(only_one)[:2] == (1.0, "fairly sure")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("probes", [False, True])
 def test_advice_on_a_run_names_what_it_measured(trained, probes):
     advice = advise(trained, steps=20, seeds=[0, 1], probes=probes, n=256, progress=False)

@@ -134,6 +134,7 @@ def test_snapping_keeps_both_ends_and_zero_and_one_exact():
     assert [settings.snap_beta(x) for x in (-1, 0, 1, 2, 0.123456, -0.98)] == [-1.0, 0.0, 1.0, 2.0, 0.1, -1.0]
 
 
+@pytest.mark.slow
 def test_start_change_beta_pause_step_resume_stop_save(app, tmp_path, monkeypatch):
     from toylab.ui import saving
 

@@ -94,6 +94,7 @@ def test_without_runs_the_page_shows_the_packaged_pair(app):
     assert not app.error
 
 
+@pytest.mark.slow
 def test_scores_and_pairs_are_those_of_the_library(app, runs):
     compare(app, runs)
     assert [entry.value for entry in app.title] == ["Compare"]

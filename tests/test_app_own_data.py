@@ -349,6 +349,7 @@ def test_an_empty_drawing_cannot_be_started(app):
     assert app.button(key="go").disabled
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", own_data.KINDS)
 def test_own_data_train_with_the_oracle_proxy(app, kind):
     app.query_params["proxy"] = "oracle"

@@ -43,6 +43,7 @@ def choose(at: AppTest, view: str) -> AppTest:
     return at
 
 
+@pytest.mark.slow
 def test_every_view_of_the_stored_run(app):
     app.run()
     assert charts(app) == 5

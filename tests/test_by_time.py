@@ -25,6 +25,7 @@ def run_of(config, seed=0):
     return Run(config, state._replace(params=params, params_ema=params_ema), pd.DataFrame())
 
 
+@pytest.mark.slow
 def test_the_numbers_are_those_of_the_pairs():
     run, reference = run_of(UNMEASURED), run_of(UNMEASURED.replace(method="flow_matching"), seed=1)
     table = tl.diagnostics.loss_by_time(
@@ -59,6 +60,7 @@ def test_the_numbers_are_those_of_the_pairs():
             assert abs(row["jacobi"] - jacobi[inside].mean()) < 5 * row["jacobi_stderr"]
 
 
+@pytest.mark.slow
 def test_it_speaks_of_guided_transformers_too():
     config = tl.RunConfig(
         dataset="digits",

@@ -101,6 +101,7 @@ def test_values_are_read_as_they_are_written():
     assert read_options([]) == {}
 
 
+@pytest.mark.slow
 def test_json_is_all_that_train_prints(call, tmp_path):
     code, out, _ = call("train", *TINY_FLAGS, "--json", "--out", tmp_path / "run")
     facts = json.loads(out)

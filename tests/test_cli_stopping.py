@@ -74,6 +74,7 @@ def test_a_run_that_never_began_leaves_nothing_behind(call, tmp_path, monkeypatc
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_signal_from_outside_saves_the_state(call, tmp_path):
     """A real process, a real Ctrl-C, at whatever moment it comes."""
     path = tmp_path / "run"

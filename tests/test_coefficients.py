@@ -35,6 +35,7 @@ def rows(n: int, key):
     return dataset, Example(x0, eps, r, t, jnp.zeros((n, 0)))
 
 
+@pytest.mark.slow
 def test_population_rule_finds_the_exact_optimum(x64, key):
     """At the exact solution on Gaussian data rho is one number and beta* = rho / (rho - 1)."""
     dataset, examples = rows(20_000, key)
@@ -118,6 +119,7 @@ def test_matrix_coefficient_acts_like_a_number_where_it_is_a_multiple_of_the_ide
     assert float(number) == pytest.approx(float(matrix), rel=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ["population", "binned", "per_sample", "matrix"])
 def test_rules_train_resume_bit_for_bit_and_keep_their_memory(tmp_path, rule):
     config = TINY.replace(coefficient=rule, beta=1.0)

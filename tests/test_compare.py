@@ -87,6 +87,7 @@ def test_contestants_are_named_changes_of_settings():
             contestants(**bad)
 
 
+@pytest.mark.slow
 def test_the_table_follows_the_scores(tmp_path):
     out = tmp_path / "runs"
     words = (

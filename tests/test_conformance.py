@@ -101,6 +101,7 @@ def test_at_equal_times_a_method_is_flow_matching(x64, name):
         assert not np.allclose(equal, expected, rtol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_the_exact_solution_is_stationary_or_biased_as_predicted(x64, key, name):
     method = methods.create(name)
@@ -161,6 +162,7 @@ def moved_options(name: str) -> dict:
     return {key: 0.9 * value if value else 0.1 for key, value in numbers.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("keep_programs")
 @pytest.mark.parametrize("name", NAMES)
 def test_a_method_trains_and_its_numbers_share_one_program(name, caplog):

@@ -67,6 +67,7 @@ def test_positions_tell_patches_apart_and_depend_on_distance():
     np.testing.assert_allclose(table[0, :8], 0)  # sine of row 0
 
 
+@pytest.mark.slow
 def test_a_fresh_net_says_zero_and_another_does_not():
     net = net_of()
     x, r, t = jnp.ones(64), jnp.array(0.2), jnp.array(0.9)
@@ -105,6 +106,7 @@ def test_attention_is_that_of_the_library():
     np.testing.assert_allclose(attention(*heads), jax.nn.dot_product_attention(*heads), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("remat", ["dots", "full"])
 def test_computing_again_changes_nothing(remat):
     plain, again = net_of(), net_of(remat=remat)

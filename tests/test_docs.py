@@ -81,6 +81,7 @@ def test_every_example_registers_one_thing(examples):
     assert examples == 5
 
 
+@pytest.mark.slow
 def test_the_example_proxy_rule_and_times_train(examples):
     config = TINY.replace(steps=8, proxy="shrunk", coefficient="by_gap", beta=0.5, time_sampler="triangle")
     run = tl.train(config, progress=False)

@@ -82,6 +82,7 @@ def test_committed_weights_are_small_and_their_cards_complete(name, spec):
     assert 3e4 < card.num_params < 2e5
 
 
+@pytest.mark.slow
 def test_one_command_makes_a_net_as_good(tmp_path):
     done = subprocess.run(
         [sys.executable, str(SCRIPT), "fdd-v1", "--out", str(tmp_path)],

@@ -11,6 +11,7 @@ from toylab.training.objective import replica_gradients
 from toylab.training.state import lane_keys
 
 
+@pytest.mark.slow
 def test_gradient_variance_equals_its_definition():
     experiment = build_experiment(TINY)
     run = tl.train(TINY, progress=False)

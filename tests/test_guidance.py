@@ -62,6 +62,7 @@ def numpy_loss(u, u_ema, batch, config):
     return np.mean(losses)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [DIT, MLP], ids=["dit", "mlp"])
 def test_the_loss_of_a_batch_against_numpy(settings, x64):
     config = BASE.replace(**settings, **GUIDED, batch_size=8, p_equal=0.5)
@@ -90,6 +91,7 @@ def test_the_loss_of_a_batch_against_numpy(settings, x64):
     assert float(loss(plain)) != pytest.approx(float(expected), rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guided", [{}, GUIDED], ids=["plain", "guided"])
 def test_rows_without_derivative_lose_nothing(guided):
     """Loss and gradient of the split batch are those of treating every row as a pair, hidden labels included."""
@@ -153,6 +155,7 @@ def test_nets_of_a_context_are_bound_to_the_class():
     assert Context(net, net).of_class(None).net is net
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [DIT, MLP], ids=["dit", "mlp"])
 def test_one_engine_trains_both_and_stops_and_goes_on_without_a_trace(settings):
     experiment = build_experiment(BASE.replace(**settings, **GUIDED))

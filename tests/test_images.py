@@ -41,6 +41,7 @@ def test_a_set_of_images_is_its_empirical_distribution():
     assert drawn <= {row.tobytes() for row in pixels.astype(np.float32)}
 
 
+@pytest.mark.slow
 def test_labels_go_with_their_images():
     points, labels = dataset("digits").draw_labelled(jax.random.key(0), 200)
     images = digits_images()

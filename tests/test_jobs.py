@@ -80,6 +80,7 @@ def reaches(job, state, seconds=1.0) -> bool:
     return job.snapshot.state is state
 
 
+@pytest.mark.slow
 def test_a_run_ends_done_with_both_lanes_measured(manager):
     states = []
     job = manager.submit(lab_job(steps=1000), "a")
@@ -229,6 +230,7 @@ def test_divergence_names_step_beta_and_rate_and_keeps_finite_samples(manager):
     assert all(np.all(np.isfinite(table.to_numpy(float))) for table in snapshot.histories)
 
 
+@pytest.mark.slow
 def test_a_loss_that_blew_up_counts_as_divergence(manager):
     job = manager.submit(lab_job(learning_rate=10.0, log_every=50, activation="silu"), "a")
     assert reaches(job, JobState.DIVERGED, COMPILED)

@@ -17,6 +17,7 @@ STEPS = {
 """Changes -> forward passes per image of a step, all rows with a derivative and a quarter of them."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STEPS)
 def test_operations_of_a_step(name):
     changes, plain, split = STEPS[name]

@@ -16,6 +16,8 @@ import pytest
 import toylab as tl
 from toylab.split import check_divisible
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).parent / "many_devices.py"
 WAYS = {
     "mlp": ((1, "none"), (2, "data"), (8, "data"), (8, "zero3"), (1, "zero3")),

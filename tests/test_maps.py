@@ -64,6 +64,7 @@ def test_bad_maps_are_named(arguments, message):
         diagnostics.maps(tl.dataset("dgmm", dim=4))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("separation", "std", "r", "t"), [(2.0, 0.5, 0.1, 1.0), (3.0, 0.4, 0.01, 0.9)])
 def test_separatrix_expands_by_its_closed_form(x64, separation, std, r, t):
     oracle = Oracle(tl.dataset("two_gaussians", separation=separation, std=std))
@@ -93,6 +94,7 @@ def test_variance_ratio_equals_that_of_points_on_the_exact_flow(x64):
     assert stderr < 0.05
 
 
+@pytest.mark.slow
 def test_separation_law_trains_and_draws():
     exact = diagnostics.separation_law((2.0, 6.0), (0.3, 0.5))
     assert exact.table["log_variance_ratio"].is_monotonic_increasing is False  # stds vary fastest

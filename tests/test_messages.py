@@ -44,6 +44,7 @@ for said, call in calls.items():
 """
 
 
+@pytest.mark.slow
 def test_python_arguments_that_cannot_be_meant_are_one_line():
     # A process of its own: here all types are checked at run time, as users do not.
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False)
@@ -78,6 +79,7 @@ def test_sizes_that_do_not_fit_are_refused_with_the_numbers(changes, monkeypatch
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_the_estimate_of_the_state_is_that_of_the_program():
     from toylab.cost import cost
 

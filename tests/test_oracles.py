@@ -65,6 +65,7 @@ def test_velocity_jacobian(name, x64):
         np.testing.assert_allclose(np.stack(columns, -1), jacobian, rtol=1e-4, atol=1e-4 / t)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_flow_identities(name, x64):
     """MeanFlow identity, semigroup and the limit r -> t from one compiled average velocity."""
@@ -112,6 +113,7 @@ def test_flow_map_jacobian(name, x64):
     assert np.abs(jacobi_factor - rho).max() > 0.1
 
 
+@pytest.mark.slow
 def test_gaussian_closed_form(x64):
     """N(0, s^2): rho = sigma(r) / sigma(t) and u = x (1 - rho) / (t - r)."""
     std = 0.7
@@ -133,6 +135,7 @@ def test_gaussian_closed_form(x64):
         np.testing.assert_allclose(o.velocity_covariance(x, t), [std**2 / sigma(t) ** 2 * np.eye(2)] * 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_flow_of_noise_is_data(name):
     """Sliced distance of 1 -> 0 samples to fresh data, against the same between fresh data; in float32."""
@@ -188,6 +191,7 @@ def test_batches_agree_with_single_points(monkeypatch):
     jax.clear_caches()
 
 
+@pytest.mark.slow
 def test_inside_jit_vmap_and_grad():
     ds = dataset("eight_gaussians")
     o = Oracle(ds)

@@ -62,6 +62,7 @@ def test_a_bug_inside_a_builder_is_not_called_a_bad_option():
         things().create("buggy", {"size": 2.0})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", proxies.names())
 def test_no_gradient_flows_through_a_proxy(name):
     proxy = proxies.create(name)

@@ -43,6 +43,7 @@ def states_at(config: tl.RunConfig, *steps: int) -> list:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TWO_STAGES)
 def test_the_teacher_appears_with_its_stage_and_stays(name):
     config = config_of(name)
@@ -111,6 +112,7 @@ def test_each_stage_has_its_loss(name):
         assert float(trained(state)) == pytest.approx(losses[second], rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("keep_programs")
 @pytest.mark.parametrize("name", ["re_meanflow", "decoupled_meanflow"])
 def test_stages_survive_stretches_saving_and_lanes(name, tmp_path, caplog):
@@ -144,6 +146,7 @@ def test_stages_survive_stretches_saving_and_lanes(name, tmp_path, caplog):
     assert np.all(table["trace"] > 0)
 
 
+@pytest.mark.slow
 def test_batched_lanes_switch_one_by_one(monkeypatch):
     """Accelerators batch lanes: each switches at its own step, to the same numbers up to rounding."""
     config = config_of("re_meanflow")

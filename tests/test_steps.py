@@ -17,6 +17,7 @@ STEP = jax.jit(train_step)
 """Compiled once: operation by operation each of hundreds would be compiled on its own."""
 
 
+@pytest.mark.slow
 def test_equal_rows_take_no_derivative_and_no_proxy():
     """Work, counted by the compiler: more rows with r = t cost less, down to plain flow matching."""
 
@@ -124,6 +125,7 @@ def test_times_are_ordered_and_gaps_limited(max_gap):
     assert gap.max() > 0.8 * max_gap
 
 
+@pytest.mark.slow
 def test_cosine_schedule_and_clipping():
     trainer = Trainer([TINY.replace(learning_rate=1e-2)])
     while not trainer.done:

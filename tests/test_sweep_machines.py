@@ -112,6 +112,7 @@ def test_a_plan_that_cannot_be_believed_is_refused_in_one_line(tmp_path, message
 # Parts.
 
 
+@pytest.mark.slow
 def test_parts_in_parallel_processes_make_what_one_process_makes(finished, tmp_path):
     out = tmp_path / "sweep"
     done = toylab("sweep", "plan", *FLAGS, "--beta", "0,1", "--seed", "0:2", "--score-n", 64, "--out", out)
@@ -238,6 +239,7 @@ def test_without_submitit_the_way_to_get_it_is_said(finished, call, monkeypatch)
     assert (code, "pip install 'toylab[slurm]'" in err) == (2, True)
 
 
+@pytest.mark.slow
 def test_jobs_train_every_shard(copy, call):
     pytest.importorskip("submitit")
     for cell in PLAN.cells[:2]:
@@ -248,6 +250,7 @@ def test_jobs_train_every_shard(copy, call):
     assert len(merge(PLAN, [copy]).rows) == 4
 
 
+@pytest.mark.slow
 def test_a_job_that_loses_its_machine_continues(tmp_path):
     pytest.importorskip("submitit")
     from toylab.sweep.slurm import submit

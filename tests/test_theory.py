@@ -113,6 +113,7 @@ def test_measured_noise_lies_on_the_quadratic(landscape):
     assert abs(table["residual_exact"].iloc[0] - table["residual_exact"].iloc[3]) > 1
 
 
+@pytest.mark.slow
 def test_gradient_quadratics_equal_explicit_gradients(theory_run):
     """Tr(G N Sigma N^T) and the batch trace, against a covariance of explicit per-pair gradients at two beta."""
     wide = diagnostics.gradient_variance(theory_run, [0.0, 1.0], num_batches=768, seed=7)

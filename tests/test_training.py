@@ -53,6 +53,7 @@ def test_results_do_not_depend_on_the_number_of_devices(monkeypatch):
         np.testing.assert_array_equal(one.params, other.params)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_lanes", [2, 3])
 def test_batched_lanes_agree_with_separate_lanes(monkeypatch, num_lanes):
     """Accelerators batch the lanes of a device: the same numbers up to rounding."""
@@ -115,6 +116,7 @@ def test_a_diverging_lane_stops_alone_and_keeps_its_last_finite_state(tmp_path):
     np.testing.assert_array_equal(params_of(good), params_of(tl.train(lanes[0], progress=False)))
 
 
+@pytest.mark.slow
 def test_training_is_in_float32_whatever_the_caller_computes_in(tmp_path):
     config = TINY.replace(steps=40, coefficient="linear")
     plain = tl.train(config, progress=False)
@@ -136,6 +138,7 @@ def test_training_is_in_float32_whatever_the_caller_computes_in(tmp_path):
     np.testing.assert_array_equal(data, plain.dataset.sample(32, seed=1), strict=True)
 
 
+@pytest.mark.slow
 def test_flow_matching_is_scored_by_its_ode_solver(tmp_path):
     config = TINY.replace(method="flow_matching")
     run = tl.train(config, path=tmp_path / "run", progress=False)

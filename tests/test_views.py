@@ -47,6 +47,7 @@ def zero(run: Run) -> Run:
     return Run(run.config, run.state._replace(params_ema=zeros), pd.DataFrame())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["meanflow", "flow_matching"])
 def test_paths_end_at_the_samples_of_the_same_noise(method):
     run = untrained(method=method)

@@ -8,8 +8,6 @@ import pytest
 from .lab import arrive, press, running, start, state, status
 from .waiting import wait_for
 
-pytestmark = pytest.mark.alone
-
 CYCLES = 20
 SHARE_MORE = 0.10
 
