@@ -168,9 +168,13 @@ class BatchedLanes(AbstractLanes):
 
 def lanes(num_lanes: int) -> AbstractLanes:
     """Lanes on the local devices of the default kind."""
-    devices = jax.local_devices()
-    kind = SeparateLanes if devices[0].platform == "cpu" else BatchedLanes
-    return kind(num_lanes, devices)
+    kind = BatchedLanes if batches_lanes() else SeparateLanes
+    return kind(num_lanes, jax.local_devices())
+
+
+def batches_lanes() -> bool:
+    """Whether the lanes of a device are one batched program: on accelerators."""
+    return jax.local_devices()[0].platform != "cpu"
 
 
 @lru_cache(maxsize=256)

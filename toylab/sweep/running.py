@@ -18,11 +18,19 @@ LANES_PER_DEVICE = 8
 
 
 class Scoring(NamedTuple):
-    """The final evaluation of each cell: the arguments of `toylab.evaluate`."""
+    """The final evaluation of each cell: the arguments of `toylab.evaluate`; of images those of `evaluate_images`.
+
+    Args:
+        names: metrics; of images what the feature net measures.
+        n: samples per key; None takes the metric's default.
+        num_keys: independent evaluations.
+        features: net that scores images, such as fdd-v1; none for points.
+    """
 
     names: tuple[str, ...] = (HEADLINE,)
     n: int | None = None
     num_keys: int = 2
+    features: str = ""
 
 
 class Progress(NamedTuple):
@@ -47,18 +55,27 @@ def is_finished(folder: Path, scoring: Scoring | None = None) -> bool:
 
 def _is_scored(folder: Path, scoring: Scoring) -> bool:
     """Whether the folder holds these metrics with this n and so many keys; a damaged file is written again."""
-    from toylab.evaluation import default_n
-
     try:
         scores = {name: read_score(folder, name) for name in scoring.names}
     except ValueError:
         return False
     return all(
-        score is not None
-        and score.n == (default_n(name) if scoring.n is None else scoring.n)
-        and score.num_keys == scoring.num_keys
+        score is not None and score.n == _n_of(name, scoring) and score.num_keys == scoring.num_keys
         for name, score in scores.items()
     )
+
+
+def _n_of(name: str, scoring: Scoring) -> int:
+    """Samples per key of one metric."""
+    if scoring.n is not None:
+        return scoring.n
+    if scoring.features:
+        from toylab.image_evaluation import NUM_IMAGES
+
+        return NUM_IMAGES
+    from toylab.evaluation import default_n
+
+    return default_n(name)
 
 
 def run_sweep(
@@ -109,7 +126,15 @@ def run_sweep(
 
 
 def score(run, scoring: Scoring) -> None:
-    """Evaluate a saved run and write the scores into its folder; null where samples are not finite."""
+    """Evaluate a saved run and write the scores into its folder; null where samples are not finite.
+
+    Every run is scored with the same noise.
+    """
+    if scoring.features:
+        from toylab.image_evaluation import final_image_scores
+
+        write_scores(run.path, final_image_scores(run, scoring.features, scoring.n, scoring.num_keys))
+        return
     from toylab.evaluation import evaluate
 
     write_scores(run.path, evaluate(run, scoring.names, n=scoring.n, num_keys=scoring.num_keys))
