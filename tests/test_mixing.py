@@ -12,14 +12,14 @@ from toylab.training.api import group_by_program
 from toylab.training.ensemble import Ensemble
 from toylab.training.experiment import build_experiment
 
-NAMES = ("checkerboard", "two_moons", "eight_gaussians")
+NAMES = ("checkerboard", "eight_gaussians")
 CONFIGS = [UNMEASURED.replace(dataset=name, beta=beta) for name in NAMES for beta in (0.0, 1.0)]
 
 
 def test_a_choice_is_the_member_that_it_names(key):
     members = [dataset(name) for name in NAMES]
     for member, choice in zip(members, choices(members), strict=True):
-        np.testing.assert_array_equal(choice.draw(key, 50), member.draw(key, 50))
+        np.testing.assert_allclose(choice.draw(key, 50), member.draw(key, 50), rtol=1e-4, atol=1e-5)
         x, t = np.array([0.3, -0.2], np.float32), np.array(0.5, np.float32)
         np.testing.assert_allclose(choice.velocity(x, t), member.velocity(x, t), rtol=1e-5)
         assert choice.zero_loss() == member.zero_loss()

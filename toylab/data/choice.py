@@ -33,7 +33,9 @@ class Choice(AbstractDataset):
 
     def velocity_moments(self, x: Point, t: Scalar) -> tuple[Point, Matrix]:
         """Those of the member."""
-        return jax.lax.switch(self.index, [it.velocity_moments for it in self.members], x, t)
+        # Bound methods would be hashed, and arrays have no hash.
+        branches = [lambda x, t, it=it: it.velocity_moments(x, t) for it in self.members]
+        return jax.lax.switch(self.index, branches, x, t)
 
     def moments(self) -> Moments:
         """Those of the member."""
