@@ -4,7 +4,9 @@ So a sweep can be stopped, started again, and split between machines that share 
 without any of them knowing of the others.
 """
 
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -117,12 +119,24 @@ def run_sweep(
             progress=progress,
         )
         unscored = [run for i in chunk if (run := started[i]) is not None and i not in untrained]
-        for run in [*unscored, *trained]:
-            if run.status == "done":
-                score(run, scoring)
+        _score_all([run for run in [*unscored, *trained] if run.status == "done"], scoring)
         done = done._replace(trained=done.trained + len(chunk))
         on_progress(done)
     return done
+
+
+def _score_all(done: Sequence, scoring: Scoring) -> None:
+    """Score runs; of points on every core at once, since sorting projections takes most of it and one core each."""
+    workers = 1 if scoring.features else min(len(done), os.cpu_count() or 1)
+    if workers <= 1:
+        for run in done:
+            score(run, scoring)
+        return
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="toylab-score")
+    try:
+        list(pool.map(lambda run: score(run, scoring), done))
+    finally:
+        pool.shutdown(cancel_futures=True)  # after Ctrl-C nobody waits for the rest
 
 
 def score(run, scoring: Scoring) -> None:
