@@ -188,6 +188,11 @@ def compiler_options() -> dict[str, Any] | None:
     return _supported_cpu_options() if jax.local_devices()[0].platform == "cpu" else None
 
 
+def matmul_precision() -> str:
+    """What is asked of float32 products; ``default`` leaves it to the device, which may round their inputs."""
+    return getattr(jax.config, "jax_default_matmul_precision", None) or "default"
+
+
 def make_room() -> None:
     """Forget compiled programs where they fill more than half of the memory maps that Linux allows a process.
 

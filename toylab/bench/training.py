@@ -12,6 +12,7 @@ from toylab.cost import cost
 from toylab.data import create_dataset
 from toylab.data.images import image_sets
 from toylab.methods import methods
+from toylab.parallel import matmul_precision
 from toylab.provenance import environment
 
 SPLIT, PLAIN = "split", "plain"
@@ -68,7 +69,7 @@ def config_benchmark(
         "split_over_plain": _ratios(rows),
         "device": device.device_kind,
         "peak": PEAKS.get(device.device_kind),
-        "matmul_precision": jax.config.jax_default_matmul_precision or "default",
+        "matmul_precision": matmul_precision(),
         "environment": environment(),
     }
     return {**facts, "targets": targets(name, facts)}

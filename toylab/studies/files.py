@@ -82,6 +82,7 @@ def as_markdown(content: Mapping[str, Any]) -> str:
         "",
         f"{content['metric']}{by}, n = {scoring['n']:,}, {scoring['num_keys']} key(s); lower is better. Intervals "
         "are 95% over seeds (Student's t), differences paired by seed. The floor is what real data score at this n.",
+        "A reading is of one interval by itself: of twenty differences that are zero, one is read as something.",
         "",
         f"{content['device']}, {content['environment']['date']}, {len(content['runs'])} runs finished, "
         f"{len(content['missing'])} missing.",

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 
 from toylab.bench.speed import ensemble_speed
+from toylab.parallel import matmul_precision
 from toylab.provenance import environment
 from toylab.studies.table import results_of, study_table
 from toylab.sweep import Cell, Merged, Progress, Scoring, SweepPlan, is_finished, merge, run_sweep, write_plan
@@ -127,7 +128,7 @@ def findings(study: Study, out: Path, timing: dict[str, Any]) -> dict[str, Any]:
         "missing": list(merged.missing),
         "timing": timing,
         "device": f"{jax.local_device_count()} x {jax.local_devices()[0].device_kind}",
-        "matmul_precision": jax.config.jax_default_matmul_precision or "default",
+        "matmul_precision": matmul_precision(),
         "environment": environment(),
     }
 
