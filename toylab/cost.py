@@ -1,5 +1,6 @@
 """What a configuration costs before it is trained: operations and memory, read off the compiled program."""
 
+import contextlib
 import dataclasses
 import re
 from collections.abc import Callable
@@ -35,7 +36,7 @@ def cost(config: RunConfig) -> dict[str, Any]:
     Raises:
         ValueError: an unknown name or a bad option.
     """
-    with single_precision():
+    with single_precision(), _counted_for_a_cpu():
         return _cost(config)
 
 
@@ -56,6 +57,14 @@ def _cost(config: RunConfig) -> dict[str, Any]:
         "bytes": sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)),
         "collectives": _collectives(experiment),
     }
+
+
+def _counted_for_a_cpu() -> contextlib.AbstractContextManager:
+    """Lower for a CPU wherever there is one, so that the counts are the same on every machine."""
+    try:
+        return jax.default_device(jax.local_devices(backend="cpu")[0])
+    except RuntimeError:  # JAX_PLATFORMS names accelerators alone
+        return contextlib.nullcontext()
 
 
 def _countable(config: RunConfig) -> Experiment:

@@ -1,18 +1,25 @@
 """Scores of a run on images by the features of a fixed net."""
 
+import math
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from toylab import features
 from toylab.data.images import digits_images, fashion_images
 from toylab.evaluation import key_seeds
 from toylab.features import Gaussian, ImageScore, Yardstick
+from toylab.features.scores import ACCURACY, KERNEL
+from toylab.metrics.floor import Score
 from toylab.sampling import balanced_labels
 from toylab.training import Run
 
+NUM_IMAGES = 10_000
+"""Images per key where nobody says how many."""
 REFERENCES: dict[str, Callable[[], ArrayLike]] = {
     "digits": lambda: digits_images().pixels,
     "fashion": lambda: fashion_images("all").pixels,
@@ -47,21 +54,87 @@ def evaluate_images(
         ValueError: a run on something else, an unknown net, samples that are not finite, or a net for other images.
         FileNotFoundError: images or weights that are not there; the line says how to get them.
     """
-    shape = run.dataset.shape
-    if shape.image is None:
+    if run.dataset.shape.image is None:
         raise ValueError(
             f"{run.config.dataset} has no images, which is what --features are of; use --metrics"
         )
-    loaded = features.load(net)
-    yardstick = Yardstick(loaded, _reference(run.config.dataset, loaded.dim, reference))
+    yardstick = _yardstick(net, run.config.dataset, reference)
+    return features.image_scores(yardstick, draw_images(run, n, num_keys, nfe, seed, guidance), seed)
+
+
+def draw_images(
+    run: Run,
+    n: int,
+    num_keys: int = 1,
+    nfe: int | None = None,
+    seed: int = 0,
+    guidance: float | None = None,
+) -> list[tuple[Float[np.ndarray, "n height width channels"], Int[np.ndarray, " n"] | None]]:
+    """Images per key, of all classes in turn, and their classes, where there are some; the noise is the key's alone."""
+    shape = run.dataset.shape
+    assert shape.image is not None
     labels = np.asarray(balanced_labels(n, shape.num_classes)) if shape.num_classes else None
     nfe = run.experiment.method.eval_nfe if nfe is None else nfe
-    draws = (
-        run.sample(n, nfe=nfe, seed=key_seeds(seed, key)[0], guidance=guidance) for key in range(num_keys)
-    )
-    return features.image_scores(
-        yardstick, [(points.reshape(-1, *shape.image), labels) for points in draws], seed
-    )
+    seeds = [key_seeds(seed, key)[0] for key in range(num_keys)]
+    return [
+        (run.sample(n, nfe=nfe, seed=each, guidance=guidance).reshape(-1, *shape.image), labels)
+        for each in seeds
+    ]
+
+
+def final_image_scores(
+    run: Run, net: str, n: int | None = None, num_keys: int = 1, seed: int = 0
+) -> dict[str, Score]:
+    """`evaluate_images` in the form of scores.json; NaN where a sample is not finite.
+
+    Args:
+        run: a trained run.
+        net: fdd-v1, ffd-v1 or inception:PATH.
+        n: samples per key; 10,000 by default.
+        num_keys: independent samples.
+        seed: of the noise, the same for every run.
+
+    Raises:
+        ValueError: as `evaluate_images`.
+        FileNotFoundError: likewise.
+    """
+    count, nfe = n or NUM_IMAGES, run.experiment.method.eval_nfe
+    yardstick, drawn = _yardstick(net, run.config.dataset, None), draw_images(run, count, num_keys, seed=seed)
+    if not all(np.all(np.isfinite(images)) for images, _ in drawn):
+        floors = yardstick.floor(count, seed)
+        return {name: Score.of([math.nan] * num_keys, count, it.value, nfe) for name, it in floors.items()}
+    scores = features.image_scores(yardstick, drawn, seed)
+    floors = {name: score.floor.value for name, score in scores.items() if score.floor is not None}
+    return {
+        name: Score(score.value, score.stderr, count, floors[name], num_keys, nfe)
+        for name, score in scores.items()
+        if name in floors
+    }
+
+
+def image_score_names(net: str, labelled: bool) -> tuple[str, ...]:
+    """What `final_image_scores` measures by ``net`` of images with or without classes.
+
+    Raises:
+        ValueError: an unknown net, or weights that are damaged.
+    """
+    loaded = features.load(net)
+    told = labelled and loaded.accuracy is not None
+    return (loaded.distance, KERNEL, *([ACCURACY] if told else []))
+
+
+def _yardstick(net: str, dataset: str, reference: Path | None) -> Yardstick:
+    if reference is None and dataset in REFERENCES and ":" not in net:
+        return packaged_yardstick(net, dataset)
+    loaded = features.load(net)
+    return Yardstick(loaded, _reference(dataset, loaded.dim, reference))
+
+
+@lru_cache(maxsize=2)
+def packaged_yardstick(net: str, dataset: str) -> Yardstick:
+    """All real images of a set as a packaged net sees them, once for all runs that are measured against them."""
+    loaded = features.load(net)
+    return Yardstick(loaded, _reference(dataset, loaded.dim, None))
 
 
 def _reference(dataset: str, dim: int, path: Path | None) -> ArrayLike | Gaussian:

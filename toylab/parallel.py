@@ -168,9 +168,13 @@ class BatchedLanes(AbstractLanes):
 
 def lanes(num_lanes: int) -> AbstractLanes:
     """Lanes on the local devices of the default kind."""
-    devices = jax.local_devices()
-    kind = SeparateLanes if devices[0].platform == "cpu" else BatchedLanes
-    return kind(num_lanes, devices)
+    kind = BatchedLanes if batches_lanes() else SeparateLanes
+    return kind(num_lanes, jax.local_devices())
+
+
+def batches_lanes() -> bool:
+    """Whether the lanes of a device are one batched program: on accelerators."""
+    return jax.local_devices()[0].platform != "cpu"
 
 
 @lru_cache(maxsize=256)
@@ -182,6 +186,11 @@ def compiled(fn: Callable) -> Callable:
 def compiler_options() -> dict[str, Any] | None:
     """What suits the local devices."""
     return _supported_cpu_options() if jax.local_devices()[0].platform == "cpu" else None
+
+
+def matmul_precision() -> str:
+    """What is asked of float32 products; ``default`` leaves it to the device, which may round their inputs."""
+    return getattr(jax.config, "jax_default_matmul_precision", None) or "default"
 
 
 def make_room() -> None:

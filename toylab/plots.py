@@ -86,11 +86,12 @@ def run_figure(
     return figure
 
 
-def sweep_figure(table: pd.DataFrame) -> Figure:
-    """Sliced W1 against beta, a panel per dataset and a line per series, intervals over seeds, floor dashed.
+def sweep_figure(table: pd.DataFrame, score: str = "sliced W1") -> Figure:
+    """A score against beta, a panel per dataset and a line per series, intervals over seeds, floor dashed.
 
     Args:
         table: columns dataset, series, beta, sw1, low, high (NaN for a single seed), floor.
+        score: what the column sw1 is of.
 
     Raises:
         ValueError: an empty table.
@@ -104,7 +105,7 @@ def sweep_figure(table: pd.DataFrame) -> Figure:
             _interval_line(panel, [row for row in rows if row["series"] == label], label, index, len(series))
         for floor in sorted({row["floor"] for row in rows if row["floor"] == row["floor"]}):
             panel.axhline(floor, color=DATA, ls="--", lw=1)
-        panel.set(title=name, xlabel="beta", ylabel="sliced W1")
+        panel.set(title=name, xlabel="beta", ylabel=score)
         panel.set_ylim(bottom=0)
     if len(series) > 1:
         panels[0].legend(fontsize="small", frameon=False)

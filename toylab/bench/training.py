@@ -1,67 +1,176 @@
-"""How fast one config trains on the device at hand."""
+"""How fast one config trains on the device at hand: several batch sizes, plain and split, beside what is aimed at."""
 
-import statistics
-import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import numpy as np
 
+from toylab.bench.speed import Speed, ensemble_speed
+from toylab.bench.targets import BATCH_SIZES, H100, LEAST_RATIO, MOST_BYTES, PEAKS, TARGETS
 from toylab.config import RunConfig
 from toylab.cost import cost
+from toylab.data import create_dataset
+from toylab.data.images import image_sets
+from toylab.methods import methods
+from toylab.parallel import matmul_precision
 from toylab.provenance import environment
-from toylab.training.ensemble import Ensemble
-from toylab.training.experiment import build_experiment
 
-PEAKS = {"NVIDIA H100 80GB HBM3": 989e12, "NVIDIA H200": 989e12}
-"""Device -> bfloat16 operations a second by its data sheet, without sparsity."""
-WARM_UP = 2
-"""Steps before the clock starts: they compile the program."""
+SPLIT, PLAIN = "split", "plain"
+"""Kinds of steps: rows with r = t apart, as trained; every row through the Jacobian-vector product."""
+Row = dict[str, Any]
 
 
-def training_speed(config: RunConfig, steps: int = 50, repeats: int = 3) -> dict[str, Any]:
-    """Steps and examples a second of ``config``, data drawing and optimiser included.
+def config_benchmark(
+    config: RunConfig,
+    name: str = "",
+    batch_sizes: Sequence[int] = (),
+    steps: int = 50,
+    repeats: int = 3,
+    tell: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Steps and examples a second of ``config`` on one device, data drawing and optimiser included.
 
     Args:
-        config: what to train; a stand-in for data will do.
-        steps: of each timed stretch.
+        config: what to train; where its images are not at hand random bytes of their sizes stand in.
+        name: of the config, by which its targets are found.
+        batch_sizes: by default those of ``BATCH_SIZES``, or the config's own.
+        steps: of each timed stretch, after a warm-up.
         repeats: stretches; the median is reported, and all of them.
+        tell: called with a line before each measurement.
 
     Returns:
-        steps_per_second, examples_per_second, all_steps_per_second; flops_per_step (those of the step that is run, as
-        `toylab inspect` counts them) and flops_per_second; mfu, their share of the data sheet's bfloat16 peak, None
-        for a device that is not in ``PEAKS``; peak_bytes of the device, None where it does not say; compile_seconds,
-        loss (mean over all steps), device, versions.
+        a JSON-able dict: ``config``, ``settings``, ``data``; ``rows``, one per batch size and kind of step, see
+        `_measured`, or with an ``error`` where memory was short; ``split_over_plain``, batch size -> ratio of
+        speeds; ``targets``, what is aimed at on an H100 beside what was measured; ``device``, ``peak``: bfloat16
+        operations a second by its data sheet, None where ``PEAKS`` does not know it; ``matmul_precision`` of
+        float32 products; ``environment`` with versions, commit and date.
 
     Raises:
         ValueError: a bad setting, or training that diverged.
     """
-    ensemble = Ensemble([build_experiment(config)])
-    start = time.perf_counter()
-    ensemble.advance(WARM_UP)
-    compile_seconds = time.perf_counter() - start
-    speeds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        ensemble.advance(steps)  # waits for the device
-        speeds.append(steps / (time.perf_counter() - start))
-    if (step := ensemble.diverged_at()[0]) >= 0:
-        raise ValueError(
-            f"diverged at step {step} with learning_rate={config.learning_rate:g}: nothing to time"
-        )
-    device, speed = jax.local_devices()[0], statistics.median(speeds)
-    flops, peak = cost(config)["flops_step"]["split"], PEAKS.get(device.device_kind)
-    stats = device.memory_stats() or {}
-    return {
-        "steps_per_second": speed,
-        "examples_per_second": speed * config.batch_size,
-        "all_steps_per_second": speeds,
-        "flops_per_step": flops,
-        "flops_per_second": speed * flops,
-        "mfu": speed * flops / peak if peak else None,
-        "peak_bytes": stats.get("peak_bytes_in_use"),
-        "compile_seconds": compile_seconds,
-        "loss": float(np.mean(ensemble.take_window()[0].loss)) / (WARM_UP + repeats * steps),
+    config, data = with_data_at_hand(config)
+    sizes = tuple(batch_sizes) or BATCH_SIZES.get(name, (config.batch_size,))
+    device = jax.local_devices()[0]
+    rows = []
+    for size in sizes:
+        for kind, changes in kinds_of_step(config).items():
+            tell(f"batch {size}, {kind}: compiling, then {repeats} x {steps} steps")
+            changed = config.replace(batch_size=size, **changes)
+            rows.append(
+                {"batch_size": size, "step": kind, "changes": changes, **_row(changed, steps, repeats)}
+            )
+    facts = {
+        "config": name,
+        "settings": config.to_dict(),
+        "data": data,
+        "steps": steps,
+        "repeats": repeats,
+        "rows": rows,
+        "split_over_plain": _ratios(rows),
         "device": device.device_kind,
-        "versions": environment()["versions"],
+        "peak": PEAKS.get(device.device_kind),
+        "matmul_precision": matmul_precision(),
+        "environment": environment(),
     }
+    return {**facts, "targets": targets(name, facts)}
+
+
+def with_data_at_hand(config: RunConfig) -> tuple[RunConfig, str]:
+    """``config``, and what its data are; random bytes in their place where they are not installed.
+
+    Raises:
+        FileNotFoundError: missing data that nothing stands in for.
+        ValueError: a bad setting.
+    """
+    try:
+        stands_in = create_dataset(config.dataset, config.dataset_options).is_stand_in
+    except FileNotFoundError:
+        if "stand_in" not in image_sets.options(config.dataset):
+            raise
+        config = config.replace(dataset_options={**config.dataset_options, "stand_in": True})
+        stands_in = True
+    return config, f"synthetic, in the shape of {config.dataset}" if stands_in else config.dataset
+
+
+def kinds_of_step(config: RunConfig) -> dict[str, dict[str, Any]]:
+    """Kinds of steps that differ for ``config``, and the settings that make them; those of less memory first.
+
+    At beta = 0 the tangent is the conditional velocity whatever its proxy is: split and plain then do without one, as
+    the targets do, and the step that would move beta is a kind of its own.
+    """
+    bare: dict[str, Any] = {}
+    if config.beta == 0 and config.proxy != "conditional" and "tangent" in methods.options(config.method):
+        bare = {"proxy": "conditional", "proxy_options": {}}
+    kinds = {SPLIT: bare} if config.num_equal else {}
+    if bare:
+        kinds[f"{SPLIT}, {config.proxy} tangent"] = {}
+    return {**kinds, PLAIN: {**bare, "p_equal": 0.0}}
+
+
+def targets(name: str, facts: dict[str, Any]) -> list[Row]:
+    """What is aimed at on one H100, each with what was measured here; ``reached`` is None on any other device."""
+    judged = facts["device"] == H100
+
+    def entry(what: str, target: float, measured: float | None, at_most: bool = False, **more: Any) -> Row:
+        reached = None
+        if judged and measured is not None:
+            reached = measured <= target if at_most else measured >= target
+        return {
+            "what": what,
+            "target": target,
+            "measured": measured,
+            "reached": reached,
+            "device": H100,
+            **more,
+        }
+
+    found = []
+    for row in facts["rows"]:
+        if (target := TARGETS.get(name, {}).get(row["step"])) is not None:
+            what = f"examples/s, {row['step']} step, batch {row['batch_size']}, at least"
+            found.append(entry(what, target.least, row.get("examples_per_second"), goal=target.goal))
+        if name in TARGETS and row["step"] == SPLIT and (most := MOST_BYTES.get(row["batch_size"])):
+            what = f"bytes, split step, batch {row['batch_size']}, at most"
+            found.append(entry(what, most, row.get("peak_bytes"), at_most=True))
+    if name in TARGETS:
+        for size, ratio in facts["split_over_plain"].items():
+            found.append(entry(f"split over plain, batch {size}, at least", LEAST_RATIO, ratio))
+    return found
+
+
+def _row(config: RunConfig, steps: int, repeats: int) -> Row:
+    try:
+        return _measured(config, ensemble_speed([config], steps, repeats))
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        return {"error": "out of memory"}
+
+
+def _measured(config: RunConfig, speed: Speed) -> Row:
+    """One row: speeds; operations of the step that was run, as `toylab inspect` counts them, also in forward passes;
+    mfu, the share of the device's bfloat16 peak; peak_bytes since the process began; compile_seconds; loss."""
+    counted, peak = cost(config), PEAKS.get(jax.local_devices()[0].device_kind)
+    flops = counted["flops_step"]["split"]
+    per_second = speed.steps_per_second * flops
+    return {
+        "num_equal": config.num_equal,
+        "steps_per_second": speed.steps_per_second,
+        "all_steps_per_second": list(speed.all_steps_per_second),
+        "examples_per_second": speed.steps_per_second * config.batch_size,
+        "flops_per_step": flops,
+        "forward_passes_per_example": flops / config.batch_size / counted["flops_forward"],
+        "flops_per_second": per_second,
+        "mfu": per_second / peak if peak else None,
+        "peak_bytes": speed.peak_bytes,
+        "compile_seconds": speed.compile_seconds,
+        "loss": speed.loss,
+    }
+
+
+def _ratios(rows: Sequence[Row]) -> dict[str, float]:
+    """Batch size -> examples a second of the split step over those of the plain one, where both ran."""
+    speeds = {(row["batch_size"], row["step"]): row.get("examples_per_second") for row in rows}
+    sizes = dict.fromkeys(row["batch_size"] for row in rows)
+    pairs = {size: (speeds.get((size, SPLIT)), speeds.get((size, PLAIN))) for size in sizes}
+    return {str(size): split / plain for size, (split, plain) in pairs.items() if split and plain}

@@ -1,23 +1,36 @@
 """``toylab bench``: how fast this machine trains."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
 from toylab.cli import parsing
-from toylab.cli.output import note, number, print_json, text_table
+from toylab.cli.configs import find_config
+from toylab.cli.dispatch import DONE
+from toylab.cli.folders import make_writable
+from toylab.cli.output import note, number, plain, print_json, text_table
 from toylab.cli.sample import check_number
-from toylab.cli.settings import Whole, read_values
+from toylab.cli.settings import Options, Whole, read_values
+from toylab.config import RANGES
 
 
 @dataclass(frozen=True)
 class Flags:
-    """Measure training speed: of a config, or of a plain loop against lanes of an ensemble and the machine's peak."""
+    """Measure training speed: of a config, or of a plain loop against lanes of an ensemble and the machine's peak.
+
+    Of a config: each batch size with rows r = t apart (split, as trained) and with every row through the
+    Jacobian-vector product (plain), with operations counted, beside what an H100 is to reach.
+    """
 
     config: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="CONFIG")] = None
     """A packaged config (`toylab list configs`), a TOML or JSON file, or a run folder: how fast it trains here."""
+    batch_sizes: str = ""
+    """Of CONFIG: comma-separated; by default 256,1024 for DiT-B/4, else its own."""
+    net_options: Options = field(default_factory=dict)
+    """Of CONFIG: options of the net to change, such as size=nano, so that it runs on a small machine."""
     steps: Whole = 50
     """Of CONFIG: steps of each timed stretch."""
     lanes: str = "1,2,4,8"
@@ -26,8 +39,10 @@ class Flags:
     """Rounds of all measurements; medians are reported."""
     seconds: float = 3.0
     """Length of each measurement."""
+    out: Path | None = None
+    """Also write the JSON object into this file."""
     json: bool = False
-    """Print one JSON object: plain_steps_per_second, matmul_gflops, lanes, ratio, compile times, device."""
+    """Print one JSON object: speeds, operations, device, versions, and of CONFIG targets."""
 
 
 def parse(argv: Sequence[str]) -> Flags:
@@ -35,45 +50,89 @@ def parse(argv: Sequence[str]) -> Flags:
     flags = parsing.parse("bench", Flags, argv)
     for count in read_values(int, flags.lanes):
         check_number("lanes", count, 1, 4096)
+    for size in read_values(int, flags.batch_sizes) if flags.batch_sizes else ():
+        check_number("batch-sizes", size, 1, RANGES["batch_size"][1])
     check_number("num-rounds", flags.num_rounds, 1, 1_000)
     check_number("steps", flags.steps, 1, 1_000_000)
     check_number("seconds", flags.seconds, 0.01, 3_600)
+    if flags.config is None and (flags.batch_sizes or flags.net_options):
+        raise ValueError("--batch-sizes and --net-options go with a CONFIG")
     return flags
 
 
 def run(flags: Flags) -> int:
-    """Measure and print. No compilation cache here: cold means cold."""
+    """Measure, print and write. No compilation cache here: cold means cold."""
+    if flags.out is not None:
+        make_writable(flags.out.parent)
     if flags.config is not None:
-        return _run_config(flags, flags.config)
-    from toylab.bench import run_benchmark
+        facts, text = _of_config(flags, flags.config)
+    else:
+        from toylab.bench import run_benchmark
 
-    lanes = read_values(int, flags.lanes)
-    note("about a minute with nothing else running: medians over rounds")
-    facts = run_benchmark(lanes, flags.num_rounds, flags.seconds)
+        lanes = read_values(int, flags.lanes)
+        note("about a minute with nothing else running: medians over rounds")
+        facts = run_benchmark(lanes, flags.num_rounds, flags.seconds)
+        text = as_text
+    if flags.out is not None:
+        from toylab.atomic import atomic_write_json
+
+        atomic_write_json(flags.out, plain(facts))
+        note(f"written: {flags.out}")
     if flags.json:
         print_json(facts)
     else:
-        print(as_text(facts))
-    return 0
+        print(text(facts))
+    return DONE
 
 
-def _run_config(flags: Flags, text: str) -> int:
-    """The speed of one config."""
-    from toylab.bench.training import training_speed
-    from toylab.cli.configs import find_config
+def _of_config(flags: Flags, text: str) -> "tuple[dict[str, Any], Callable[[dict[str, Any]], str]]":
+    """The speed of one config, and how it is said."""
+    config = find_config(text)
+    if flags.net_options:
+        config = config.replace(net_options={**config.net_options, **flags.net_options})
+    sizes = read_values(int, flags.batch_sizes) if flags.batch_sizes else ()
+    from toylab.bench.training import config_benchmark
 
-    facts = training_speed(find_config(text), flags.steps, flags.num_rounds)
-    if flags.json:
-        print_json(facts)
-        return 0
-    share = "" if facts["mfu"] is None else f", {facts['mfu']:.1%} of the peak"
-    print(f"device       {facts['device']}")
-    print(
-        f"speed        {number(facts['steps_per_second'])} steps/s, {number(facts['examples_per_second'])} examples/s"
-    )
-    print(f"operations   {number(facts['flops_per_second'] / 1e9)} Gflop/s{share}")
-    print(f"compilation  {facts['compile_seconds']:.1f} s")
-    return 0
+    facts = config_benchmark(config, text, sizes, flags.steps, flags.num_rounds, tell=note)
+    return facts, config_text
+
+
+def config_text(facts: dict[str, Any]) -> str:
+    """The measurements of a config for a terminal."""
+    header = ["batch", "step", "steps/s", "examples/s", "F/example", "Tflop/s", "MFU", "GB", "compile s"]
+    rows = [[str(row["batch_size"]), row["step"], *_cells(row)] for row in facts["rows"]]
+    ratios = ", ".join(f"{ratio:.2f} at {size}" for size, ratio in facts["split_over_plain"].items())
+    lines = [
+        f"device  {facts['device']}, {facts['environment']['date']}",
+        f"data    {facts['data']}",
+        "",
+        text_table(header, rows, 2),
+        "",
+        f"split over plain: {ratios or 'not measured'}",
+        "F: forward passes of the net; MFU: share of the device's bfloat16 peak by its data sheet; "
+        "GB: most so far in this process",
+    ]
+    for aim in facts["targets"]:
+        reached = {None: "", True: ", reached", False: ", MISSED"}[aim["reached"]]
+        goal = f" (estimate {aim['goal'][0]:,} to {aim['goal'][1]:,})" if "goal" in aim else ""
+        said = f"{aim['what']} {aim['target']:,.4g}{goal}; here {number(aim['measured'])}{reached}"
+        lines.append(f"target, {aim['device']}: {said}")
+    return "\n".join(lines)
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    if "error" in row:
+        return [row["error"], *["-"] * 6]
+    memory = row["peak_bytes"]
+    return [
+        number(row["steps_per_second"]),
+        number(row["examples_per_second"]),
+        number(row["forward_passes_per_example"], 3),
+        number(row["flops_per_second"] / 1e12, 3),
+        "-" if row["mfu"] is None else f"{row['mfu']:.1%}",
+        "-" if memory is None else f"{memory / 1e9:.1f}",
+        f"{row['compile_seconds']:.1f}",
+    ]
 
 
 def as_text(facts: dict[str, Any]) -> str:

@@ -27,6 +27,7 @@ COMMANDS = {
     "compare": "methods, rules and proxies side by side at equal cost in network evaluations",
     "advise": "which beta to use for a run or a dataset, how sure, and what would change it",
     "claims": "what the paper says, measured: a verdict per claim by a stated rule",
+    "study": "a question answered by one command: the paper's grid in the plane, or beta on images",
     "report": "a folder of runs as a table and a figure, with seeds and intervals",
     "bench": "measure how fast this machine trains",
     "inspect": "parameters, operations and memory of a configuration, before training",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from toylab.training import Run
 
 MAX_N, MAX_KEYS = 1_000_000, 1_000
-NUM_KEYS, NUM_IMAGES = 4, 10_000
+NUM_KEYS = 4
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def run(flags: Flags) -> int:
 
 def _score_images(trained: "Run", flags: Flags) -> int:
     from toylab.features import score_line
-    from toylab.image_evaluation import evaluate_images
+    from toylab.image_evaluation import NUM_IMAGES, evaluate_images
 
     scores = evaluate_images(
         trained,

@@ -176,6 +176,9 @@ def _spec(
 Whole = Annotated[int, _spec(1, "INT", lambda words: read_whole(words[0]), lambda value: [str(value)])]
 """A whole number on the command line, as the settings of a run are written: 1e4 counts."""
 
+Options = Annotated[Any, _spec("*", "KEY=VALUE...|JSON", read_options, lambda options: _words(options))]
+"""Words ``key=value`` or one JSON object, as an option of a command."""
+
 _METAVARS = {int: "INT", float: "FLOAT", str: "NAME"}
 
 

@@ -57,6 +57,7 @@ class Yardstick:
 
     def __init__(self, net: AbstractFeatureNet, reference: ArrayLike | Gaussian):
         self.net = net
+        self._known_floors: dict[tuple[int, int], dict[str, Floor]] = {}
         if isinstance(reference, Gaussian):
             if len(reference.mean) != net.dim:
                 raise ValueError(f"{net.name} has {net.dim} features, the reference {len(reference.mean)}")
@@ -92,6 +93,11 @@ class Yardstick:
         Where the reference has fewer than 2 n images the floor is one at that smaller k, and higher than at n.
         Accuracy: the net's on held-out images.
         """
+        if (n, seed) not in self._known_floors:
+            self._known_floors[n, seed] = self._floor(n, seed)
+        return dict(self._known_floors[n, seed])
+
+    def _floor(self, n: int, seed: int) -> dict[str, Floor]:
         floors = {} if self._features is None else _floors(self.net.distance, self._features, n, seed)
         if self.net.accuracy is not None:
             share, tested = self.net.accuracy, self.net.num_test

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from toylab.atomic import atomic_write_json
 from toylab.config import RunConfig
+from toylab.features.base import feature_nets
 from toylab.metrics import metrics
 from toylab.safe_npz import one_line, read_bytes
 from toylab.sweep.cells import MAX_CELLS, Cell, cell_name
@@ -83,11 +84,17 @@ def _parse(content: Any) -> SweepPlan:
 
 
 def _scoring(found: Any) -> Scoring:
-    names, n, num_keys = (found[field] for field in Scoring._fields)
-    if not (isinstance(names, list) and names):
+    names, n, num_keys = (found[field] for field in ("names", "n", "num_keys"))
+    net = found.get("features", "")  # plans from before images were scored do not say
+    if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
         raise ValueError(f"scoring must name metrics, got {str(names)[:60]}")
-    for name in names:
-        metrics.entry(name)
+    if not isinstance(net, str):
+        raise ValueError(f"features of the scoring must be the name of a net, got {str(net)[:60]}")
+    if net:
+        feature_nets.entry(net.partition(":")[0])
+    else:
+        for name in names:
+            metrics.entry(name)
     for field, value, high in (("n", n, MAX_N), ("num_keys", num_keys, MAX_KEYS)):
         if value is None and field == "n":
             continue
@@ -95,4 +102,4 @@ def _scoring(found: Any) -> Scoring:
             raise ValueError(
                 f"{field} of the scoring must be a whole number in [1, {high}], got {str(value)[:60]}"
             )
-    return Scoring(tuple(names), n, num_keys)
+    return Scoring(tuple(names), n, num_keys, net)

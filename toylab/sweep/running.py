@@ -4,7 +4,9 @@ So a sweep can be stopped, started again, and split between machines that share 
 without any of them knowing of the others.
 """
 
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,11 +20,19 @@ LANES_PER_DEVICE = 8
 
 
 class Scoring(NamedTuple):
-    """The final evaluation of each cell: the arguments of `toylab.evaluate`."""
+    """The final evaluation of each cell: the arguments of `toylab.evaluate`; of images those of `evaluate_images`.
+
+    Args:
+        names: metrics; of images what the feature net measures.
+        n: samples per key; None takes the metric's default.
+        num_keys: independent evaluations.
+        features: net that scores images, such as fdd-v1; none for points.
+    """
 
     names: tuple[str, ...] = (HEADLINE,)
     n: int | None = None
     num_keys: int = 2
+    features: str = ""
 
 
 class Progress(NamedTuple):
@@ -47,18 +57,27 @@ def is_finished(folder: Path, scoring: Scoring | None = None) -> bool:
 
 def _is_scored(folder: Path, scoring: Scoring) -> bool:
     """Whether the folder holds these metrics with this n and so many keys; a damaged file is written again."""
-    from toylab.evaluation import default_n
-
     try:
         scores = {name: read_score(folder, name) for name in scoring.names}
     except ValueError:
         return False
     return all(
-        score is not None
-        and score.n == (default_n(name) if scoring.n is None else scoring.n)
-        and score.num_keys == scoring.num_keys
+        score is not None and score.n == _n_of(name, scoring) and score.num_keys == scoring.num_keys
         for name, score in scores.items()
     )
+
+
+def _n_of(name: str, scoring: Scoring) -> int:
+    """Samples per key of one metric."""
+    if scoring.n is not None:
+        return scoring.n
+    if scoring.features:
+        from toylab.image_evaluation import NUM_IMAGES
+
+        return NUM_IMAGES
+    from toylab.evaluation import default_n
+
+    return default_n(name)
 
 
 def run_sweep(
@@ -100,16 +119,36 @@ def run_sweep(
             progress=progress,
         )
         unscored = [run for i in chunk if (run := started[i]) is not None and i not in untrained]
-        for run in [*unscored, *trained]:
-            if run.status == "done":
-                score(run, scoring)
+        _score_all([run for run in [*unscored, *trained] if run.status == "done"], scoring)
         done = done._replace(trained=done.trained + len(chunk))
         on_progress(done)
     return done
 
 
+def _score_all(done: Sequence, scoring: Scoring) -> None:
+    """Score runs; of points on every core at once, since sorting projections takes most of it and one core each."""
+    workers = 1 if scoring.features else min(len(done), os.cpu_count() or 1)
+    if workers <= 1:
+        for run in done:
+            score(run, scoring)
+        return
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="toylab-score")
+    try:
+        list(pool.map(lambda run: score(run, scoring), done))
+    finally:
+        pool.shutdown(cancel_futures=True)  # after Ctrl-C nobody waits for the rest
+
+
 def score(run, scoring: Scoring) -> None:
-    """Evaluate a saved run and write the scores into its folder; null where samples are not finite."""
+    """Evaluate a saved run and write the scores into its folder; null where samples are not finite.
+
+    Every run is scored with the same noise.
+    """
+    if scoring.features:
+        from toylab.image_evaluation import final_image_scores
+
+        write_scores(run.path, final_image_scores(run, scoring.features, scoring.n, scoring.num_keys))
+        return
     from toylab.evaluation import evaluate
 
     write_scores(run.path, evaluate(run, scoring.names, n=scoring.n, num_keys=scoring.num_keys))

@@ -13,10 +13,12 @@ from tqdm.auto import tqdm
 
 from toylab import runs
 from toylab.config import RunConfig
+from toylab.data.images import image_sets
 from toylab.processes import agree, is_first
 from toylab.split import Layout
-from toylab.training.experiment import build_experiment, structure
+from toylab.training.experiment import build_experiment
 from toylab.training.memory import check_memory
+from toylab.training.mixing import program_of
 from toylab.training.run import Run
 from toylab.training.saving import BackgroundSaver
 from toylab.training.trainer import Trainer, rhythm
@@ -135,8 +137,9 @@ def _check_data(configs: Sequence[RunConfig]) -> None:
     """Refuse data that are not at hand."""
     for config in configs:
         if build_experiment(config).dataset.is_stand_in:
+            options = ", ".join(image_sets.options(config.dataset))
             raise ValueError(
-                f"dataset {config.dataset!r} needs its option folder: there is nothing to train on"
+                f"dataset {config.dataset!r} is a stand-in here, with nothing to train on: set its options ({options})"
             )
 
 
@@ -165,7 +168,7 @@ def group_by_program(
     for index, config in enumerate(configs):
         run = resume[index] if resume is not None else None
         start = run.step if run is not None else 0
-        key = (structure(build_experiment(config)), rhythm(config), start)
+        key = (program_of(build_experiment(config)), rhythm(config), start)
         groups.setdefault(key, []).append(index)
     return list(groups.values())
 

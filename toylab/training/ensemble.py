@@ -17,6 +17,7 @@ from toylab.sampling import SAMPLERS, balanced_labels
 from toylab.split import ALONE, LAYOUTS, Layout, Split, check_divisible
 from toylab.spread import spread
 from toylab.training.experiment import Experiment, structure
+from toylab.training.mixing import mixed
 from toylab.training.objective import covariance_trace, replica_gradients
 from toylab.training.state import TrainState, Window, init_state, lane_keys
 from toylab.training.step import train_lane
@@ -33,7 +34,7 @@ class Ensemble:
     """Runs of one structure, one lane each.
 
     Args:
-        experiments: at least one; all of one `structure`.
+        experiments: at least one; all of one `structure`, but for their data where lanes are batched (see `mixing`).
         states: where to start, for example from checkpoints; freshly initialised by default.
         layout: spread a single lane over all devices: see `toylab.split`.
 
@@ -49,6 +50,7 @@ class Ensemble:
     ):
         if not experiments:
             raise ValueError("an ensemble needs at least one experiment")
+        experiments = mixed(experiments)
         if len({structure(experiment) for experiment in experiments}) > 1:
             raise ValueError(
                 "experiments of one ensemble must share their structure (dataset, method, sizes, ...)"

@@ -31,13 +31,14 @@ PARTS = {"train": ("train",), "test": ("t10k",), "all": ("train", "t10k")}
 
 
 @image_sets.register("fashion", citation="xiao2017fashion")
-def fashion(labels: bool = True, part: str = "train", side: int = 32) -> ImageSet:
+def fashion(labels: bool = True, part: str = "train", side: int = 32, stand_in: bool = False) -> ImageSet:
     """Fashion-MNIST: 60,000 photographs of clothes, ten classes, in a black frame of 32 x 32 pixels.
 
     Args:
         labels: whether a net is told the classes.
         part: train, test or all.
         side: 28, or 32 for a frame of two pixels, which patches of 4 and 8 divide.
+        stand_in: random bytes of the same sizes, to count and to time where the files are not installed.
 
     Raises:
         ValueError: another part or side, or a damaged file.
@@ -47,7 +48,7 @@ def fashion(labels: bool = True, part: str = "train", side: int = 32) -> ImageSe
         raise ValueError(f"unknown part {part!r} of fashion; choices: {', '.join(PARTS)}")
     if side not in (SIDE, SIDE + 4):
         raise ValueError(f"side must be {SIDE} or {SIDE + 4}, got {side!r}")
-    return _built(truth("labels", labels), part, (side - SIDE) // 2)
+    return _built(truth("labels", labels), part, (side - SIDE) // 2, truth("stand_in", stand_in))
 
 
 def fashion_images(part: str = "train") -> Images:
@@ -63,10 +64,17 @@ def fashion_images(part: str = "train") -> Images:
 
 
 @cache
-def _built(labels: bool, part: str, frame: int) -> ImageSet:
-    images = _loaded(part)
+def _built(labels: bool, part: str, frame: int, stand_in: bool) -> ImageSet:
+    images = _random(part) if stand_in else _loaded(part)
     framed = np.pad(images.values, [(0, 0), (frame, frame), (frame, frame), (0, 0)])
-    return image_set(images._replace(values=framed), labels)
+    return image_set(images._replace(values=framed), labels, stand_in)
+
+
+def _random(part: str) -> ByteImages:
+    """Bytes and classes that nothing can be learned from, as many as there are images."""
+    count, random = sum(COUNTS[name] for name in PARTS[part]), np.random.default_rng(0)
+    pixels = random.integers(0, 256, (count, SIDE, SIDE, 1), np.uint8)
+    return ByteImages(pixels, np.arange(count, dtype=np.int32) % 10, white=255)
 
 
 def _loaded(part: str) -> ByteImages:

@@ -26,6 +26,7 @@ class ImageSet(AbstractDataset):
         factor: pixels in [-1, 1] are factor * byte - 1.
         mean_square: E|x0|^2.
         geometry: what a net must know.
+        stand_in: whether these are random bytes in the place of images that are not at hand.
     """
 
     pixels: UInt8[AnyArray, "n dim"]
@@ -33,6 +34,7 @@ class ImageSet(AbstractDataset):
     factor: Scalar | float
     mean_square: Scalar | float
     geometry: DataShape = eqx.field(static=True)
+    stand_in: bool = eqx.field(static=True, default=False)
 
     @property
     def shape(self) -> DataShape:
@@ -43,6 +45,11 @@ class ImageSet(AbstractDataset):
     def dim(self) -> int:
         """Pixels times channels."""
         return self.geometry.dim
+
+    @property
+    def is_stand_in(self) -> bool:
+        """Whether there are no images behind it."""
+        return self.stand_in
 
     def draw(self, key: PRNGKey, n: int) -> Points:
         """``n`` images drawn with replacement."""
@@ -82,7 +89,7 @@ class ImageSet(AbstractDataset):
         return pixels.astype(jnp.float32) * jnp.asarray(self.factor, jnp.float32) - 1
 
 
-def image_set(images: ByteImages, labels: bool) -> ImageSet:
+def image_set(images: ByteImages, labels: bool, stand_in: bool = False) -> ImageSet:
     """The empirical distribution of ``images``; ``labels`` says whether a net is told their classes."""
     count, *shape = images.values.shape
     height, width, channels = shape
@@ -99,4 +106,5 @@ def image_set(images: ByteImages, labels: bool) -> ImageSet:
             (height, width, channels),
             int(images.labels.max()) + 1 if labels else 0,
         ),
+        stand_in=stand_in,
     )

@@ -1,0 +1,146 @@
+"""A study from its plan to its files: what it will take, what is missing, what was found."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from toylab.bench.speed import ensemble_speed
+from toylab.parallel import matmul_precision
+from toylab.provenance import environment
+from toylab.studies.table import results_of, study_table
+from toylab.sweep import Cell, Merged, Progress, Scoring, SweepPlan, is_finished, merge, run_sweep, write_plan
+from toylab.training.api import group_by_program
+
+PROBE_STEPS = 20
+"""Steps by which the time is told beforehand; of as many repeats."""
+PROBE_REPEATS = 3
+
+
+class Study(NamedTuple):
+    """A question and the runs that answer it.
+
+    Args:
+        name: as on the command line.
+        question: one line.
+        cells: its runs.
+        scoring: of each run.
+        metric: the score of its table, lower is better.
+        lanes: runs that train together; None takes the default of sweeps.
+    """
+
+    name: str
+    question: str
+    cells: tuple[Cell, ...]
+    scoring: Scoring
+    metric: str
+    lanes: int | None = None
+
+
+class Forecast(NamedTuple):
+    """What is left of a study, by a short measurement of its first program.
+
+    Args:
+        runs: that are not finished.
+        programs: ensembles that train one after another.
+        lanes: of the measured one.
+        steps_per_second: of that ensemble, all lanes side by side.
+        compile_seconds: of it.
+        training_seconds: of all that is left, compilation of other programs and scoring left out.
+    """
+
+    runs: int
+    programs: int
+    lanes: int
+    steps_per_second: float
+    compile_seconds: float
+    training_seconds: float
+
+
+def forecast(study: Study, out: Path) -> Forecast | None:
+    """Time the first ensemble that is not trained yet for a few steps; None where nothing is left.
+
+    Its compiled program stays with this process, so that the study itself does not pay for it again.
+    """
+    pending = [cell.config for cell in study.cells if not is_finished(out / cell.name, study.scoring)]
+    if not pending:
+        return None
+    groups = group_by_program(pending)
+    lanes = [min(len(group), study.lanes or default_lanes()) for group in groups]
+    speed = ensemble_speed([pending[index] for index in groups[0][: lanes[0]]], PROBE_STEPS, PROBE_REPEATS)
+    chunks = [math.ceil(len(group) / size) for group, size in zip(groups, lanes, strict=True)]
+    steps = sum(count * pending[group[0]].steps for group, count in zip(groups, chunks, strict=True))
+    return Forecast(
+        len(pending),
+        sum(chunks),
+        lanes[0],
+        speed.steps_per_second,
+        speed.compile_seconds,
+        steps / speed.steps_per_second,
+    )
+
+
+def default_lanes() -> int:
+    """Lanes of one ensemble of a sweep."""
+    from toylab.sweep.running import LANES_PER_DEVICE
+
+    return LANES_PER_DEVICE * jax.local_device_count()
+
+
+def run_study(study: Study, out: Path, on_progress: Callable[[Progress], None] = lambda done: None) -> float:
+    """Train and score what is missing; the seconds it took. The plan is kept in ``out`` for `toylab sweep run`.
+
+    Raises:
+        ValueError: ``out`` holds another plan, or a damaged run.
+        TrainingInterrupted: on Ctrl-C or a signal, after saving.
+    """
+    write_plan(out, SweepPlan(study.cells, study.scoring))
+    begin = time.perf_counter()
+    run_sweep(study.cells, out, study.scoring, study.lanes, on_progress=on_progress)
+    return time.perf_counter() - begin
+
+
+def findings(study: Study, out: Path, timing: dict[str, Any]) -> dict[str, Any]:
+    """What study.json holds: the table of the runs that are finished, the names of those that are not, and how."""
+    merged = merged_runs(study, out)
+    return {
+        "study": study.name,
+        "question": study.question,
+        "metric": study.metric,
+        "scoring": study.scoring._asdict(),
+        "settings": common_settings(study.cells),
+        "table": study_table(results_of(merged, study.metric)),
+        "runs": [
+            {
+                "name": row["name"],
+                "dataset": row["settings"]["dataset"],
+                "beta": row["settings"]["beta"],
+                "seed": row["settings"]["seed"],
+                "status": row["status"],
+                "step": row["step"],
+                "scores": row["scores"],
+            }
+            for row in merged.rows
+        ],
+        "missing": list(merged.missing),
+        "timing": timing,
+        "device": f"{jax.local_device_count()} x {jax.local_devices()[0].device_kind}",
+        "matmul_precision": matmul_precision(),
+        "environment": environment(),
+    }
+
+
+def merged_runs(study: Study, out: Path) -> Merged:
+    """The runs that are finished so far."""
+    return merge(SweepPlan(study.cells, study.scoring), [out], partial=True)
+
+
+def common_settings(cells: Sequence[Cell]) -> dict[str, Any]:
+    """The settings that every run shares."""
+    settings = [cell.config.to_dict() for cell in cells]
+    return {
+        name: value for name, value in settings[0].items() if all(each[name] == value for each in settings)
+    }

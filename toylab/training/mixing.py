@@ -1,0 +1,47 @@
+"""Lanes with different data in one program: for accelerators, where a program per dataset is one more to compile, and
+leaves the device idle between the small kernels of few lanes."""
+
+from collections.abc import Hashable, Sequence
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from toylab import parallel
+from toylab.data.choice import choices
+from toylab.training.experiment import Experiment, structure
+
+
+def program_of(experiment: Experiment) -> Hashable:
+    """What must agree for two experiments to be trained by one program on the devices at hand.
+
+    On a CPU every lane runs by itself, and its data are part of its program. Where lanes are batched, data in the plane
+    (or any points without classes) of one dimension can differ from lane to lane.
+    """
+    shape = experiment.dataset.shape
+    if not parallel.batches_lanes() or shape.image or shape.num_classes:
+        return structure(experiment)
+    return shape, structure(eqx.tree_at(lambda each: each.dataset, experiment, None))
+
+
+def mixed(experiments: Sequence[Experiment]) -> list[Experiment]:
+    """Experiments that differ in their data alone as experiments of one structure; others as they are.
+
+    Each draws the very numbers that it draws alone.
+    """
+    if len({structure(experiment) for experiment in experiments}) == 1:
+        return list(experiments)
+    if len({program_of(experiment) for experiment in experiments}) > 1:
+        return list(experiments)
+    datasets = {_identity(experiment): experiment.dataset for experiment in experiments}
+    wrapped = dict(zip(datasets, choices(list(datasets.values())), strict=True))
+    return [
+        eqx.tree_at(lambda each: each.dataset, experiment, wrapped[_identity(experiment)])
+        for experiment in experiments
+    ]
+
+
+def _identity(experiment: Experiment) -> Hashable:
+    """What tells datasets apart: structure and numbers."""
+    leaves, treedef = jax.tree.flatten(experiment.dataset)
+    return treedef, tuple((leaf.shape, str(leaf.dtype), np.asarray(leaf).tobytes()) for leaf in leaves)
