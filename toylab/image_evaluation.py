@@ -1,23 +1,25 @@
 """Scores of a run on images by the features of a fixed net."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from toylab import features
-from toylab.data.images import digits_images, fashion_images
+from toylab.data.images import Images, digits_images, fashion_images
 from toylab.evaluation import key_seeds
-from toylab.features import Gaussian, ImageScore, Yardstick
+from toylab.features import ImageScore, Yardstick
 from toylab.sampling import balanced_labels
 from toylab.training import Run
 
-REFERENCES: dict[str, Callable[[], ArrayLike]] = {
-    "digits": lambda: digits_images().pixels,
-    "fashion": lambda: fashion_images("all").pixels,
+REFERENCES: dict[str, Callable[[], Images]] = {
+    "digits": digits_images,
+    "fashion": lambda: fashion_images("all"),
 }
 """Dataset -> all of its real images."""
+FEATURE_NETS = {"digits": "fdd-v1", "fashion": "ffd-v1"}
+"""Dataset -> the packaged net whose features its images are compared by."""
 
 
 def evaluate_images(
@@ -52,8 +54,7 @@ def evaluate_images(
         raise ValueError(
             f"{run.config.dataset} has no images, which is what --features are of; use --metrics"
         )
-    loaded = features.load(net)
-    yardstick = Yardstick(loaded, _reference(run.config.dataset, loaded.dim, reference))
+    yardstick = _known(net, reference) if reference is not None else _yardstick(run.config.dataset, net)
     labels = np.asarray(balanced_labels(n, shape.num_classes)) if shape.num_classes else None
     nfe = run.experiment.method.eval_nfe if nfe is None else nfe
     draws = (
@@ -64,12 +65,25 @@ def evaluate_images(
     )
 
 
-def _reference(dataset: str, dim: int, path: Path | None) -> ArrayLike | Gaussian:
-    if path is not None:
-        return features.read_gaussian(path, dim)
+def _yardstick(dataset: str, net: str) -> Yardstick:
+    """All real images as a net sees them; kept for the packaged nets, since it is the same for every run."""
+    return _kept(dataset, net) if net in FEATURE_NETS.values() else _made(dataset, net)
+
+
+def _made(dataset: str, net: str) -> Yardstick:
+    loaded = features.load(net)
     if dataset not in REFERENCES:
         choices = ", ".join(REFERENCES)
         raise ValueError(
             f"no real images of {dataset!r} are known, only of {choices}: give their --reference"
         )
-    return REFERENCES[dataset]()
+    return Yardstick(loaded, REFERENCES[dataset]().pixels)
+
+
+_kept = lru_cache(maxsize=2)(_made)
+
+
+def _known(net: str, reference: Path) -> Yardstick:
+    """Statistics of features in the place of images."""
+    loaded = features.load(net)
+    return Yardstick(loaded, features.read_gaussian(reference, loaded.dim))

@@ -154,3 +154,13 @@ def _columns(ends: Sequence[float], values: np.ndarray, logarithmic: bool) -> li
         taken[place].append(height)
         columns.append(place)
     return columns
+
+
+def swatch(dash: list[int], index: int) -> str:
+    """A line as in the charts, as a background: the dashes of a run in its colour."""
+    stops, at = [], 0
+    for place, length in enumerate(dash):
+        colour = "transparent" if place % 2 else f"var(--series{index})"
+        stops.append(f"{colour} {at}px {at + length}px")
+        at += length
+    return f"repeating-linear-gradient(90deg, {', '.join(stops)})"
