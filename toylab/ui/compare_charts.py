@@ -67,7 +67,8 @@ def curves(
     values = np.concatenate(
         [rules["value"].to_numpy(float), *(part["value"].to_numpy(float) for part in parts)]
     )
-    logarithmic = len(values) > 0 and bool(np.all(values > 0))
+    # Less than a decade would show one tick, or none.
+    logarithmic = len(values) > 0 and 0 < 10 * float(np.min(values)) <= float(np.max(values))
     ends = [part.tail(1) for part in parts if len(part)]
     columns = _columns([float(end["value"].iloc[0]) for end in ends], values, logarithmic)
     ends = [end.assign(kind=f"end{place}") for end, place in zip(ends, columns, strict=True)]

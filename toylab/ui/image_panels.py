@@ -56,8 +56,14 @@ def curves(chosen: Mapping[str, ImageEntry]) -> None:
                     key=f"images_chart_{column}",
                     alt=f"{title} over steps: {_ends(chosen, column)}",
                 )
+    weighted = any(entry.config.adaptive_power == 1 for entry in chosen.values())
     st.caption(
-        "Loss and gradient norm: means since the point before. Gradient variance: the trace of the covariance of a "
+        (
+            "An adaptive weight of power 1 divides the loss by itself, nearly: it stays near 1. "
+            if weighted
+            else ""
+        )
+        + "Loss and gradient norm: means since the point before. Gradient variance: the trace of the covariance of a "
         "batch's gradient, from 8 batches. Sliced W1: one set of samples in the method's own evaluations."
     )
 

@@ -249,8 +249,10 @@ def _costs(work: Work) -> dict[str, str]:
 
 STYLE = """
 .st-key-images h3 { font-size: 1.08rem; padding: 0.9rem 0 0.1rem; letter-spacing: -0.005em; }
-.st-key-images_grids { gap: 1rem; align-items: flex-start; }
-.st-key-images_grids > div { flex: 1 1 250px; max-width: 400px; min-width: 0; }
+.st-key-images_grids {
+  display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 250px), 1fr)); gap: 1rem; align-items: start;
+}
+.st-key-images_grids > div { width: 100%; min-width: 0; }
 .st-key-images_grids img { width: 100%; image-rendering: pixelated; border-radius: 3px; }
 .st-key-images_grid_real p { padding-bottom: 4px; }
 .st-key-images_grids p { font-size: 0.92rem; font-variant-numeric: tabular-nums; }
@@ -261,9 +263,6 @@ STYLE = """
 .st-key-images [data-tag], .st-key-images [data-tag] * { color: var(--ground) !important; }
 .st-key-images_curves { gap: 1.2rem; }
 .st-key-images_curves > div { min-width: 270px; flex: 1 1 270px; }
-@media (max-width: 640px) {
-  .st-key-images_grids > div { flex: 1 1 100%; max-width: 100%; }
-}
 """ + "".join(
     f"""
 .st-key-images_grid_{letter} p:first-of-type::before {{
