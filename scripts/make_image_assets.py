@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 import toylab as tl
+from toylab.atomic import atomic_write_json
 from toylab.configs import named_config
 from toylab.header import SCHEMA
 from toylab.runs import environment, is_run
@@ -75,8 +76,13 @@ def trained(seed: int, folder: Path) -> list[Run]:
 
 
 def scores_of(run: Run, nfe: int) -> dict[str, Any]:
-    """Scores as JSON, to five digits."""
-    return {name: shortened(score.to_json()) for name, score in image_work.scores(run, nfe).items()}
+    """Scores as JSON, to five digits; kept beside the run, so that one may stop here too."""
+    assert run.path is not None
+    known = run.path / f"image_scores_{nfe}.json"
+    if not known.is_file():
+        found = {name: shortened(score.to_json()) for name, score in image_work.scores(run, nfe).items()}
+        atomic_write_json(known, found)
+    return json.loads(known.read_text())
 
 
 def shortened(value: Any) -> Any:

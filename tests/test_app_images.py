@@ -152,6 +152,17 @@ def test_a_folder_without_parameters_shows_what_it_holds(page, tmp_path):
     assert "no score: its parameters are not there" in tables(page).replace("\\", "")
 
 
+def test_a_hostile_upload_is_one_line(page):
+    page.run()
+    page.get("file_uploader")[0].upload("<b>evil</b>.zip", b"PK\x03\x04 no zip", "application/zip").run()
+    page.button(key="images_import").click().run()
+    assert not page.exception
+    (error,) = page.error
+    assert error.value.startswith("Not imported: ")
+    assert "not a readable zip" in error.value
+    assert "<b>" not in error.value.replace("\\<", "")
+
+
 HOSTILE = {
     "data that are a folder": (
         {"dataset": "latents", "dataset_options": {"folder": "/etc"}},

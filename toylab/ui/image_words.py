@@ -99,13 +99,17 @@ def floor_note(scores: Scores | None) -> str:
     return f" · floor {short(number.floor)}, n = {number.floor_n:,}"
 
 
-def reading(runs: Mapping[str, ImageEntry]) -> str:
+def reading(runs: Mapping[str, ImageEntry], nfe: int) -> str:
     """What to look at in the grids."""
-    classes = next(iter(runs.values())).classes
-    columns = "Every column is a class. " if classes == columns_of(classes) else ""
+    first = next(iter(runs.values()))
+    columns = "Every column is a class. " if first.classes == columns_of(first.classes) else ""
+    steps = "in one step" if nfe == 1 else f"in {nfe} steps"
     if len(runs) == 1:
-        return f"{columns}Samples from the noise of seed 0, nothing picked."
-    return f"{columns}Image k of every run began as the same noise (seed 0, nothing picked): what differs is the net."
+        return f"{columns}Samples {steps}, from the noise of seed 0, nothing picked."
+    return (
+        f"{columns}Samples {steps}; image k of every run began as the same noise (seed 0, nothing picked): "
+        "what differs is the net."
+    )
 
 
 def contrast_caption(found: Sequence["Contrast"]) -> str:
@@ -116,7 +120,7 @@ def contrast_caption(found: Sequence["Contrast"]) -> str:
     if seeds:
         parts.append(
             "Paired by training seed: equal first weights, data and noise; the seeds that come with the app count "
-            "whether they are chosen or not. Three seeds tell large effects alone."
+            "whether they are chosen or not. A few seeds tell large effects alone."
         )
     if alone:
         parts.append(

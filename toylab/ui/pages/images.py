@@ -98,20 +98,24 @@ def _tasks(runs: Mapping[str, ImageEntry], nfe: int) -> list[tuple[str, Any, Any
     """What the worker has to do, pictures first: slot, key and task of each."""
     live = [(entry, entry.run) for entry in runs.values() if entry.run is not None]
     draw = [
-        (f"image-draw-{entry.id}-{nfe}", (entry.id, entry.step), partial(image_work.draw, run, nfe))
+        (f"image-draw-{entry.id}-{nfe}", _key(entry), partial(image_work.draw, run, nfe))
         for entry, run in live
         if nfe not in entry.grids
     ]
     count = [
-        (f"image-cost-{entry.id}", (entry.id, entry.step), partial(image_work.count, entry.config))
-        for entry, _ in live
+        (f"image-cost-{entry.id}", _key(entry), partial(image_work.count, entry.config)) for entry, _ in live
     ]
     score = [
-        (f"image-score-{entry.id}-{nfe}", (entry.id, entry.step), partial(image_work.numbers, run, nfe))
+        (f"image-score-{entry.id}-{nfe}", _key(entry), partial(image_work.numbers, run, nfe))
         for entry, run in live
         if entry.scored
     ]
     return [*draw, *count, *score]
+
+
+def _key(entry: ImageEntry) -> tuple[str, str, int]:
+    """What a folder holds: the same path may be trained into again with other settings."""
+    return entry.id, str(entry.config), entry.step
 
 
 def _ended(name: str, key: Any, task: Any) -> Future | None:
@@ -173,7 +177,7 @@ def _grids(work: Work, nfe: int, scores: Mapping[str, image_words.Scores]) -> No
             )
             alt = f"Samples of run {letter}, {entry.label}, {nfe} network evaluations each"
             image_panels.grid(letter, title, images, entry.classes, alt, plain(problem, 200))
-    st.markdown(image_words.reading(work.runs))
+    st.markdown(image_words.reading(work.runs, nfe))
 
 
 def _scores(work: Work, nfe: int) -> tuple[dict[str, image_words.Scores], dict[str, str]]:
