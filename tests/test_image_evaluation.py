@@ -79,10 +79,11 @@ def test_the_page_of_images_draws_and_scores_a_zip(run, monkeypatch):
     np.testing.assert_array_equal(entry.grids[1], image_work.draw(run, 1))
     monkeypatch.setattr(image_work, "NUM_SCORED", 200)
     monkeypatch.setattr(image_work, "NUM_KEYS", 1)
+    monkeypatch.setattr(image_work, "count", lambda config: {"flops_forward": 1e9})
     found = image_work.numbers(entry.run, 1)["FDD"]
     assert (found.n, found.num_keys, found.floor_n) == (200, 1, 200)
     assert found.value > 10 * found.floor  # it has learnt nothing
-    monkeypatch.setattr(image_work, "MAX_OPERATIONS", 1.0)
+    monkeypatch.setattr(image_work, "MAX_OPERATIONS", 1.9e11)  # 200 samples take 2e11
     with pytest.raises(ValueError, match="`toylab evaluate` scores it"):
         image_work.numbers(entry.run, 1)
 

@@ -201,12 +201,13 @@ def contrast_row(contrast: Contrast, chosen: Mapping[str, ImageEntry]) -> dict[s
     """One line of the table of differences."""
     ours, theirs = (arm_name(chosen[letter].config) for letter in contrast.letters)
     name = distance_of_any(contrast.intervals)
-    accuracy = contrast.intervals.get(ACCURACY)
+    accuracy, kernel = contrast.intervals.get(ACCURACY), contrast.intervals.get(KERNEL)
     seeds = ", ".join(map(str, contrast.seeds))
     return {
-        "Runs": f"{contrast.letters[0]} minus {contrast.letters[1]}: {ours} minus {theirs}",
+        "Runs": f"{contrast.letters[0]} minus {contrast.letters[1]}: {ours} against {theirs}",
         "Frechet distance": told(contrast.intervals[name], signed=True),
         "Reading": verdict(contrast.intervals[name]),
+        "Kernel distance": told(kernel, signed=True) if kernel else "–",
         "Read as asked": told(accuracy, percent=True, signed=True) if accuracy else "–",
         "From": f"{len(contrast.seeds)} training seeds, paired ({seeds})"
         if seeds
