@@ -53,6 +53,7 @@ def test_it_begins_with_runs_of_three_betas_from_one_noise(page):
     seeds = sorted({entry.config.seed for entry in packaged()})
     told = f"training seeds, paired ({', '.join(map(str, seeds))})" if len(seeds) > 1 else "one training seed"
     assert told in shown
+    assert f"β \\= 1 not told apart ({len(seeds)} training seeds)" in texts(page)
 
 
 @pytest.mark.parametrize(("said", "meant"), [("4", 4), ("3", 1), ("<b>", 1), ("1e9", 1)])

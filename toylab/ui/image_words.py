@@ -10,6 +10,7 @@ from toylab.statistics import Interval, difference_of_means, paired_difference, 
 from toylab.ui.compare_results import decimals
 from toylab.ui.comparing import verdict
 from toylab.ui.image_entries import ImageEntry, Number, distance_of, siblings
+from toylab.ui.plain import plain
 from toylab.ui.words import short
 
 KERNEL, ACCURACY = "kernel_distance", "label_accuracy"
@@ -213,6 +214,21 @@ def contrast_row(contrast: Contrast, chosen: Mapping[str, ImageEntry]) -> dict[s
         if seeds
         else "one training seed, sets of noise alone",
     }
+
+
+def finding(found: Sequence[Contrast], chosen: Mapping[str, ImageEntry]) -> str:
+    """What the differences say in one sentence; nothing where there are none."""
+    if not found:
+        return ""
+    name = distance_of_any(found[0].intervals)
+    base = arm_name(chosen[found[0].letters[1]].config)
+    parts = []
+    for contrast in found:
+        seeds = len(contrast.seeds)
+        basis = f"{seeds} training seeds" if seeds else "one training seed"
+        reading = verdict(contrast.intervals[name])
+        parts.append(f"{plain(arm_name(chosen[contrast.letters[0]].config))} {reading} ({basis})")
+    return f"**{name} against {plain(base)}: {', '.join(parts)}.**"
 
 
 def distance_of_any(names: Mapping[str, Any]) -> str:

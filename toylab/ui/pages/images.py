@@ -152,8 +152,11 @@ def _shown(chosen: Mapping[str, ImageEntry | Source], nfe: int, pending: bool) -
             st.markdown("Reading the run folders.")
         return
     scores, why = _scores(work, nfe)
+    found = _contrasts(work, nfe, scores)
     _grids(work, nfe, scores)
+    st.markdown(f"{image_words.reading(work.runs, nfe)} {image_words.finding(found, work.runs)}")
     _table(work, nfe, scores, why)
+    _differences(work, found)
     image_panels.curves(work.runs)
     image_panels.settings(work.runs, _costs(work))
 
@@ -177,7 +180,6 @@ def _grids(work: Work, nfe: int, scores: Mapping[str, image_words.Scores]) -> No
             )
             alt = f"Samples of run {letter}, {entry.label}, {nfe} network evaluations each"
             image_panels.grid(letter, title, images, entry.classes, alt, plain(problem, 200))
-    st.markdown(image_words.reading(work.runs, nfe))
 
 
 def _scores(work: Work, nfe: int) -> tuple[dict[str, image_words.Scores], dict[str, str]]:
@@ -201,7 +203,7 @@ def _scores(work: Work, nfe: int) -> tuple[dict[str, image_words.Scores], dict[s
 
 
 def _table(work: Work, nfe: int, scores: Mapping[str, image_words.Scores], why: Mapping[str, str]) -> None:
-    """Scores of every run with what real images get, and differences to the first run's settings."""
+    """Scores of every run, and what real images get."""
     st.subheader("Scores", anchor=False)
     rows = [
         image_words.score_row(
@@ -215,16 +217,24 @@ def _table(work: Work, nfe: int, scores: Mapping[str, image_words.Scores], why: 
     _draw_table("images_scores", rows, "Run", "Scores of the chosen runs and of real images")
     if measured is not None:
         st.caption(image_words.score_caption(measured, nfe))
+
+
+def _contrasts(work: Work, nfe: int, scores: Mapping[str, image_words.Scores]) -> list[image_words.Contrast]:
+    """Differences to the first run's settings, once all is there: over some of the seeds they would be others."""
     if not work.complete or len(work.runs) < 2:
-        return
+        return []
     everyone = _everyone(work.runs)
     known = {entry.id: entry.scores[nfe] for entry in everyone if nfe in entry.scores} | dict(scores)
-    found = image_words.contrasts(work.runs, everyone, known)
-    if found:
-        st.markdown("**Differences between the settings**")
-        rows = [image_words.contrast_row(contrast, work.runs) for contrast in found]
-        _draw_table("images_differences", rows, "Runs", "Differences of the scores, with intervals")
-        st.caption(image_words.contrast_caption(found))
+    return image_words.contrasts(work.runs, everyone, known)
+
+
+def _differences(work: Work, found: list[image_words.Contrast]) -> None:
+    if not found:
+        return
+    st.markdown("**Differences between the settings**")
+    rows = [image_words.contrast_row(contrast, work.runs) for contrast in found]
+    _draw_table("images_differences", rows, "Runs", "Differences of the scores, with intervals")
+    st.caption(image_words.contrast_caption(found))
 
 
 def _everyone(runs: Mapping[str, ImageEntry]) -> Sequence[ImageEntry]:
