@@ -7,6 +7,10 @@ import pytest
 
 import toylab as tl
 from toylab.features import fit_gaussian, load
+from toylab.pictures import tiled, to_bytes
+from toylab.training.image_plot import image_plot
+from toylab.ui import image_files, image_work
+from toylab.ui.export import zip_folder
 
 NANO = {"size": "nano", "patch": 4}
 
@@ -65,3 +69,39 @@ def test_points_have_no_features(trained_folder, call):
     code, _, err = call("evaluate", trained_folder, "--features", "fdd-v1")
     assert code == 2
     assert "has no images" in err
+
+
+def test_the_page_of_images_draws_and_scores_a_zip(run, monkeypatch):
+    """From the zip of a folder: the saved samples are those that the page would draw."""
+    entry = image_files.read_zip(zip_folder(run.path))
+    assert entry.run is not None
+    assert (entry.note, entry.origin, entry.run.path) == ("", "imported", None)
+    np.testing.assert_array_equal(entry.grids[1], image_work.draw(run, 1))
+    monkeypatch.setattr(image_work, "NUM_SCORED", 200)
+    monkeypatch.setattr(image_work, "NUM_KEYS", 1)
+    monkeypatch.setattr(image_work, "count", lambda config: {"flops_forward": 1e9})
+    found = image_work.numbers(entry.run, 1)["FDD"]
+    assert (found.n, found.num_keys, found.floor_n) == (200, 1, 200)
+    assert found.value > 10 * found.floor  # it has learnt nothing
+    monkeypatch.setattr(image_work, "MAX_OPERATIONS", 1.9e11)  # 200 samples take 2e11
+    with pytest.raises(ValueError, match="`toylab evaluate` scores it"):
+        image_work.numbers(entry.run, 1)
+
+
+def test_a_plot_is_samples_beside_data_of_the_same_classes(run):
+    figure = image_plot(run)
+    samples, data = (panel.images[0].get_array() for panel in figure.axes[:2])
+    np.testing.assert_array_equal(samples, tiled(to_bytes(run.sample(80).reshape(-1, 8, 8, 1)), 10))
+    assert data.shape == samples.shape
+    # The data's first row is read as 0, 1, ..., 9: every column is a class.
+    pixels = np.asarray(data).reshape(8, 33, 10, 33)[:, :32:4, :, :32:4].swapaxes(1, 2).reshape(-1, 8, 8, 1)
+    read = np.argmax(load("fdd-v1")(pixels / np.float32(127.5) - 1).logits, axis=1)
+    assert np.mean(read == np.arange(80) % 10) > 0.9
+    assert "Samples beside data" in run._repr_html_()
+    assert "<td" in run._repr_html_().split("Net</th>")[1][:5]
+
+
+def test_pixels_that_are_not_finite_are_counted(run):
+    state = run.state._replace(params_ema=np.full_like(run.state.params_ema, np.nan))
+    lost = tl.Run(run.config, state, run.history)
+    assert lost.plot().axes[0].get_title() == "samples, 1 evaluation each (80 of 80 not finite)"

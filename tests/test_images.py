@@ -13,7 +13,7 @@ from toylab.data import Place, create_dataset, dataset
 from toylab.data.images import digits_images, fashion, fashion_images
 from toylab.data.images.order import permuted, shuffled_rows
 from toylab.data.options import truth
-from toylab.pictures import grid_png, tiled
+from toylab.pictures import class_order, columns_of, grid_png, tiled
 
 HAS_FASHION = (fashion.FOLDER / "train-images-idx3-ubyte.gz").is_file()
 
@@ -151,6 +151,14 @@ def test_bad_options_are_named(name, options, said):
 def test_whether_labels_are_told_is_true_or_false():
     with pytest.raises(ValueError, match="labels must be true or false, got 1"):
         truth("labels", 1)
+
+
+def test_a_grid_has_a_class_per_column():
+    labels = np.array([2, 0, 1, 1, 0, 2, 0, 2])
+    order = class_order(labels, 3, rows=3)
+    np.testing.assert_array_equal(order, [1, 2, 0, 4, 3, 5])  # class 1 is there twice: two rows
+    np.testing.assert_array_equal(class_order(labels, 3, rows=1), [1, 2, 0])
+    assert [columns_of(count) for count in (0, 1, 2, 12, 13, 1000)] == [10, 10, 2, 12, 10, 10]
 
 
 def test_a_grid_of_images():

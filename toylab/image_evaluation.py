@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from toylab import features
-from toylab.data.images import digits_images, fashion_images
+from toylab.data.images import Images, digits_images, fashion_images
 from toylab.evaluation import key_seeds
 from toylab.features import Gaussian, ImageScore, Yardstick
 from toylab.features.scores import ACCURACY, KERNEL
@@ -20,11 +20,13 @@ from toylab.training import Run
 
 NUM_IMAGES = 10_000
 """Images per key where nobody says how many."""
-REFERENCES: dict[str, Callable[[], ArrayLike]] = {
-    "digits": lambda: digits_images().pixels,
-    "fashion": lambda: fashion_images("all").pixels,
+REFERENCES: dict[str, Callable[[], Images]] = {
+    "digits": digits_images,
+    "fashion": lambda: fashion_images("all"),
 }
 """Dataset -> all of its real images."""
+FEATURE_NETS = {"digits": "fdd-v1", "fashion": "ffd-v1"}
+"""Dataset -> the packaged net whose features its images are compared by."""
 
 
 def evaluate_images(
@@ -145,4 +147,4 @@ def _reference(dataset: str, dim: int, path: Path | None) -> ArrayLike | Gaussia
         raise ValueError(
             f"no real images of {dataset!r} are known, only of {choices}: give their --reference"
         )
-    return REFERENCES[dataset]()
+    return REFERENCES[dataset]().pixels

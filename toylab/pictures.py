@@ -4,9 +4,10 @@ import io
 import math
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 
 MAX_IMAGES = 4096
+MAX_COLUMNS = 12
 LEAST_PIXELS = 32
 """Images of fewer pixels along a side are magnified by a whole number, so that one can see them."""
 
@@ -22,9 +23,13 @@ def grid_png(images: Float[np.ndarray, "n height width channels"], columns: int 
     Raises:
         ValueError: pixels that are NaN.
     """
+    return bytes_png(to_bytes(images[:MAX_IMAGES]), columns)
+
+
+def bytes_png(pixels: UInt8[np.ndarray, "n height width shown"], columns: int = 0) -> bytes:
+    """A grid of images as `to_bytes` makes them; 0 columns make a square of it."""
     from PIL import Image
 
-    pixels = to_bytes(images[:MAX_IMAGES])
     picture = Image.fromarray(tiled(pixels, columns or math.ceil(math.sqrt(len(pixels)))))
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG")
@@ -43,6 +48,18 @@ def to_bytes(
         raise ValueError("images have pixels that are NaN")
     shown = images if images.shape[-1] in (1, 3) else images[..., :1]
     return np.round((np.clip(shown, -1, 1) + 1) * 127.5).astype(np.uint8)
+
+
+def columns_of(num_classes: int) -> int:
+    """Columns of a grid of images of classes in turn: one per class where those fit, so that a column is a class."""
+    return num_classes if 2 <= num_classes <= MAX_COLUMNS else 10
+
+
+def class_order(labels: Int[np.ndarray, " n"], num_classes: int, rows: int) -> Int[np.ndarray, " shown"]:
+    """Rows of a labelled set such that image i is of class i modulo their number: at most ``rows`` of each class."""
+    of_class = [np.flatnonzero(labels == label) for label in range(num_classes)]
+    shown = min(rows, *(len(found) for found in of_class))
+    return np.stack([found[:shown] for found in of_class], axis=1).ravel()
 
 
 def tiled(pixels: UInt8[np.ndarray, "n height width shown"], columns: int) -> UInt8[np.ndarray, "..."]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -75,7 +75,7 @@ def run_figure(
     Raises:
         ValueError: points of fewer than two coordinates.
     """
-    columns = [name for name in HISTORY_PANELS if name in history and np.isfinite(history[name]).any()]
+    columns = _measured(history)
     figure, panels = panel_grid(1 + len(columns))
     finite = samples[np.all(np.isfinite(samples), axis=1)]
     lost = (
@@ -84,6 +84,45 @@ def run_figure(
     _draw_samples(panels[:1], {f"samples over data{lost}": finite}, data)
     _draw_histories(panels[1:], {"run": history}, columns)
     return figure
+
+
+def image_run_figure(pictures: Mapping[str, UInt8[np.ndarray, "..."]], history: pd.DataFrame) -> Figure:
+    """A run on images at a glance: pictures in a row, and below them what was taken of the history.
+
+    Args:
+        pictures: title -> bytes (height, width) of grey or (height, width, 3) of colours, of one size.
+        history: indexed by step.
+
+    Raises:
+        ValueError: no picture.
+    """
+    if not pictures:
+        raise ValueError("nothing to draw")
+    columns = _measured(history)
+    height, width = next(iter(pictures.values())).shape[:2]
+    side = 1.5 * PANEL
+    above = side * height / width + 0.3
+    below = PANEL * 0.75 if columns else 0.0
+    figure = Figure(figsize=(side * len(pictures), above + below), layout="constrained")
+    rows = figure.subfigures(
+        1 + bool(columns), 1, height_ratios=[above, below][: 1 + bool(columns)], squeeze=False
+    )
+    panels = rows[0, 0].subplots(1, len(pictures), squeeze=False)[0]
+    for panel, (name, picture) in zip(panels, pictures.items(), strict=True):
+        panel.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        panel.set(title=name, xticks=[], yticks=[])
+        panel.spines[:].set_visible(False)
+    if columns:
+        curves = list(rows[1, 0].subplots(1, len(columns), squeeze=False)[0])
+        for panel in curves:
+            panel.spines[["top", "right"]].set_visible(False)
+        _draw_histories(curves, {"run": history}, columns)
+    return figure
+
+
+def _measured(history: pd.DataFrame) -> list[str]:
+    """The usual columns of a history, those that were taken."""
+    return [name for name in HISTORY_PANELS if name in history and np.isfinite(history[name]).any()]
 
 
 def sweep_figure(table: pd.DataFrame, score: str = "sliced W1") -> Figure:

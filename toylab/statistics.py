@@ -50,6 +50,20 @@ def mean_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> 
     return Interval(mean, mean - half, mean + half, n)
 
 
+def t_interval(mean: float, stderr: float, n: int, level: float = 0.95) -> Interval:
+    """Student's t interval of a mean of ``n`` values whose standard error is known: mean -+ t_{n-1} stderr.
+
+    Its ends are NaN for a single value.
+
+    >>> t_interval(2.0, 0.0, 3)
+    Interval(mean=2.0, low=2.0, high=2.0, n=3)
+    """
+    if n < 2:
+        return Interval(mean, math.nan, math.nan, n)
+    half = float(stats.t.ppf((1 + level) / 2, n - 1)) * stderr
+    return Interval(mean, mean - half, mean + half, n)
+
+
 def late_mean(values: ArrayLike) -> float:
     """Mean of the finite values in the second half of a history: the first belongs to the way there. NaN without one.
 

@@ -12,9 +12,14 @@ def facts_of(run: "Run") -> dict[str, str]:
     config = run.config
     rule = "" if config.coefficient == "constant" else f", rule {config.coefficient}"
     changed = ", changed while training" if run.changes else ""
+    options = "".join(f", {name} {value}" for name, value in config.net_options.items())
+    net = (
+        {} if config.net == "mlp" else {"Net": f"{config.net}{options}; {run.state.params.size:,} parameters"}
+    )
     return {
         "Dataset": config.dataset,
         "Method": config.method,
+        **net,
         "Beta": f"{config.beta:g}{rule}{changed}",
         "Seed": str(config.seed),
         "Steps": f"{run.step:,} of {config.steps:,}, {run.status}",

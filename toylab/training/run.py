@@ -145,11 +145,16 @@ class Run:
     def plot(self, seed: int = 0) -> "Figure":
         """Samples (the method's ``eval_nfe`` evaluations each) over data, and the history: a matplotlib `Figure`.
 
-        Not pyplot's: show it as a notebook's last line, or `savefig` it.
+        Of images a grid of samples beside one of data, a class per column. Not pyplot's: show it as a notebook's last
+        line, or `savefig` it.
 
         Raises:
             ValueError: a bad ``seed``, or data of fewer than two coordinates.
         """
+        if self.dataset.shape.image is not None:
+            from toylab.training.image_plot import image_plot
+
+            return image_plot(self, seed)
         from toylab.plots import run_figure  # matplotlib is for those who draw
 
         samples = self.sample(SAVED_SAMPLES, self.experiment.method.eval_nfe, seed)
@@ -160,7 +165,8 @@ class Run:
         from toylab.plots import png_bytes
 
         figure = png_bytes(self.plot(), dpi=80) if self.dataset.dim > 1 else None
-        return notebook_html(facts_of(self), figure, "Samples over data, and the history")
+        where = "over" if self.dataset.shape.image is None else "beside"
+        return notebook_html(facts_of(self), figure, f"Samples {where} data, and the history")
 
     def save(self, path: str | Path) -> Path:
         """Write the run folder at ``path``, atomically, replacing an older run there.

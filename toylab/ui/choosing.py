@@ -40,7 +40,7 @@ def choose(entries: Sequence[Entry]) -> tuple[dict[str, Entry], str]:
         persist_state="session",
         select_all=False,
     )
-    chosen = {letter: by_id[run_id] for run_id, letter in _letters().items()}
+    chosen = {letter: by_id[run_id] for run_id, letter in letters().items()}
     if not chosen:
         return {}, ""
     held = {entry.id: letter for letter, entry in chosen.items()}
@@ -94,15 +94,15 @@ def _keep_valid(by_id: dict[str, Entry], default: list[str]) -> None:
     state["compare_runs"] = [run_id for run_id in state["compare_runs"] if run_id in by_id][:MAX_CHOSEN]
 
 
-def _letters() -> dict[str, str]:
+def letters(page: str = "compare") -> dict[str, str]:
     """id -> letter of the chosen runs: who stays keeps letter and colour, who comes takes the first free one."""
-    chosen = st.session_state["compare_runs"]
-    held = {i: letter for i, letter in st.session_state.get("compare_letters", {}).items() if i in chosen}
+    chosen = st.session_state[f"{page}_runs"]
+    held = {i: letter for i, letter in st.session_state.get(f"{page}_letters", {}).items() if i in chosen}
     free = [letter for letter in LETTERS if letter not in held.values()]
     for run_id in chosen:
         if run_id not in held:
             held[run_id] = free.pop(0)
-    st.session_state["compare_letters"] = held
+    st.session_state[f"{page}_letters"] = held
     return dict(sorted(held.items(), key=lambda item: item[1]))
 
 

@@ -67,7 +67,8 @@ def curves(
     values = np.concatenate(
         [rules["value"].to_numpy(float), *(part["value"].to_numpy(float) for part in parts)]
     )
-    logarithmic = len(values) > 0 and bool(np.all(values > 0))
+    # Less than a decade would show one tick, or none.
+    logarithmic = len(values) > 0 and 0 < 10 * float(np.min(values)) <= float(np.max(values))
     ends = [part.tail(1) for part in parts if len(part)]
     columns = _columns([float(end["value"].iloc[0]) for end in ends], values, logarithmic)
     ends = [end.assign(kind=f"end{place}") for end, place in zip(ends, columns, strict=True)]
@@ -154,3 +155,13 @@ def _columns(ends: Sequence[float], values: np.ndarray, logarithmic: bool) -> li
         taken[place].append(height)
         columns.append(place)
     return columns
+
+
+def swatch(dash: list[int], index: int) -> str:
+    """A line as in the charts, as a background: the dashes of a run in its colour."""
+    stops, at = [], 0
+    for place, length in enumerate(dash):
+        colour = "transparent" if place % 2 else f"var(--series{index})"
+        stops.append(f"{colour} {at}px {at + length}px")
+        at += length
+    return f"repeating-linear-gradient(90deg, {', '.join(stops)})"

@@ -241,11 +241,11 @@ def _score_row(letter: str, entry: Entry, score: Score | None, why: str) -> dict
 
 def with_error(value: float, stderr: float) -> str:
     """A mean with its standard error, to the digits that the error supports: 0.1432 ± 0.0021."""
-    digits = _digits(stderr)
+    digits = decimals(stderr)
     return f"{value:.{digits}f} ± {stderr:.{digits}f}" if math.isfinite(stderr) else short(value)
 
 
-def _digits(spread: float) -> int:
+def decimals(spread: float) -> int:
     """Decimals at which ``spread`` has two digits."""
     if not math.isfinite(spread) or spread <= 0:
         return 4
@@ -254,7 +254,7 @@ def _digits(spread: float) -> int:
 
 def _difference_row(difference: comparing.Difference, letters: list[str]) -> dict[str, str]:
     mean, low, high, _ = difference.interval
-    digits = _digits((high - low) / 2)
+    digits = decimals((high - low) / 2)
     told = f"{mean:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]".replace("-", "−")
     ours, theirs = (", ".join(letters[p] for p in side) for side in (difference.places, difference.baseline))
     count = len(difference.seeds)

@@ -38,6 +38,7 @@ MAX_ROWS, MAX_NUMBERS = 20_000, 4_096
 """Of a list of points, and of a list of plain numbers, among the options of a dataset."""
 MAX_WHOLE = 1_000
 """Of whole numbers among them: of components, for example. A seed may be larger."""
+MAX_CHANGES = 1_000
 KINDS = (JSON, CSV, NPZ)
 _PART = re.compile(r"[A-Za-z0-9_.\-]{1,100}")
 
@@ -99,7 +100,7 @@ def read_zip(content: bytes) -> Imported:
     """
     with tempfile.TemporaryDirectory(prefix="toylab-import-") as temporary:
         folder = Path(temporary) / "run"
-        _unpack(content, folder)
+        unpack(content, folder)
         try:
             return _read_folder(folder)
         except ValueError as error:
@@ -132,7 +133,7 @@ def _read_folder(folder: Path) -> Imported:
     config = _named(runs.CONFIG, _valid_config, read.header)
     run = None
     if read.checkpoint is not None:
-        _check_state_size(config)
+        check_state_size(config)
         from toylab.training import load
 
         run = load(folder)
@@ -152,8 +153,8 @@ def _valid_config(header: Header) -> RunConfig:
     from toylab.training.experiment import build_experiment
 
     config = RunConfig.from_dict(header.settings)
-    if len(header.changes) > 1000:
-        raise ValueError(f"has {len(header.changes)} live changes, at most 1000 are read")
+    if len(header.changes) > MAX_CHANGES:
+        raise ValueError(f"has {len(header.changes)} live changes, at most {MAX_CHANGES} are read")
     _check_options(config.dataset_options)
     try:
         dim = build_experiment(with_changes(config, header.changes)).dataset.dim
@@ -185,7 +186,7 @@ def _small(values: list) -> bool:
     return len(values) <= MAX_NUMBERS
 
 
-def _check_state_size(config: RunConfig) -> None:
+def check_state_size(config: RunConfig) -> None:
     """A folder of a few bytes can claim arrays of gigabytes: ask the settings, without allocating."""
     import jax
 
@@ -200,7 +201,7 @@ def _check_state_size(config: RunConfig) -> None:
         raise ValueError(f"its state has {size / 2**20:.0f} MB, at most {MAX_STATE_BYTES >> 20} are read")
 
 
-def _unpack(content: bytes, target: Path) -> None:
+def unpack(content: bytes, target: Path) -> None:
     """The members of the one run folder in the zip, at ``target``; all others are left out.
 
     Raises:

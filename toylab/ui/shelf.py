@@ -15,10 +15,13 @@ from toylab.ui import session
 
 if TYPE_CHECKING:
     from toylab.training import Run
+    from toylab.ui.image_entries import ImageEntry
     from toylab.ui.importing import Imported
 
 MAX_RUNS = 12
 """Runs of one tab; the oldest makes room."""
+MAX_IMAGES = 4
+"""Imported runs on images of one tab: their nets are larger."""
 GRACE_SECONDS = 90.0
 """A lost network looks like a closed tab: what a tab owns outlives it by so much, and it finds it again."""
 GATHERED_SLOTS = ("lab", "race")
@@ -50,6 +53,7 @@ class Shelf:
     released_at: float | None = None
     _runs: dict[str, Finished] = field(default_factory=dict)
     _imports: dict[str, "Imported"] = field(default_factory=dict)
+    _images: dict[str, "ImageEntry"] = field(default_factory=dict)
     _jobs: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -79,6 +83,18 @@ class Shelf:
         """What came from files without parameters, with ids, oldest first."""
         with self._lock:
             return tuple(self._imports.items())
+
+    def keep_image(self, entry: "ImageEntry") -> None:
+        """Put an imported run on images beside the others."""
+        with self._lock:
+            self._images[entry.id] = entry
+            while len(self._images) > MAX_IMAGES:
+                self._images.pop(next(iter(self._images)))
+
+    def images(self) -> "tuple[ImageEntry, ...]":
+        """Imported runs on images, oldest first."""
+        with self._lock:
+            return tuple(self._images.values())
 
     def keep_job(self, job: TrainingJob, origin: str) -> None:
         """Keep the lanes of a job that has ended, once: what was dropped since does not come back."""
@@ -149,7 +165,7 @@ class Shelves:
             released = shelf.released_at
             if released is None:
                 continue
-            empty = not (shelf.finished() or shelf.imports())
+            empty = not (shelf.finished() or shelf.imports() or shelf.images())
             if empty or now > released + GRACE_SECONDS:
                 del self._shelves[shelf_id]
 
@@ -195,6 +211,16 @@ def keep_import(imported: "Imported") -> str:
 def imports() -> tuple[tuple[str, "Imported"], ...]:
     """What came from files without parameters, with ids, oldest first."""
     return _mine().imports()
+
+
+def keep_image(entry: "ImageEntry") -> None:
+    """Put an imported run on images on this tab's shelf."""
+    _mine().keep_image(entry)
+
+
+def images() -> "tuple[ImageEntry, ...]":
+    """Imported runs on images, oldest first."""
+    return _mine().images()
 
 
 def of(job: TrainingJob | None) -> tuple[Finished, ...]:

@@ -121,16 +121,6 @@ def _curve_alt(chosen: Mapping[str, Entry], column: str, title: str) -> str:
     return f"{title} over steps: {', '.join(parts)}"
 
 
-def _swatch(dash: list[int], index: int) -> str:
-    """A line as in the charts, as a background: the dashes of a run in its colour."""
-    stops, at = [], 0
-    for place, length in enumerate(dash):
-        colour = "transparent" if place % 2 else f"var(--series{index})"
-        stops.append(f"{colour} {at}px {at + length}px")
-        at += length
-    return f"repeating-linear-gradient(90deg, {', '.join(stops)})"
-
-
 STYLE = """
 .st-key-compare h3 { font-size: 1.08rem; padding: 0.9rem 0 0.1rem; letter-spacing: -0.005em; }
 .st-key-compare_legend { gap: 0.3rem 1.4rem; flex-wrap: wrap; }
@@ -151,7 +141,7 @@ STYLE = """
 .st-key-compare_run_{letter} p::before, .st-key-compare_square_{letter} p::before {{
   content: "{letter}"; display: inline-block; width: 30px; margin-right: 0.5em; padding-bottom: 4px;
   text-align: center; font-weight: 700; color: var(--series{index});
-  background: {_swatch(dash, index)} bottom / 100% 3px no-repeat;
+  background: {compare_charts.swatch(dash, index)} bottom / 100% 3px no-repeat;
 }}"""
     for index, (letter, dash) in enumerate(zip(compare_charts.LETTERS, compare_charts.DASHES, strict=True))
 )
