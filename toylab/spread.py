@@ -103,10 +103,10 @@ class SplitLane(AbstractLanes):
 def automatic_layout(
     platform: str, num_devices: int, num_processes: int, num_pairs: int, num_equal: int
 ) -> Layout | None:
-    """What the layout ``auto`` of one run is: ``data`` where it is faster, else None, one device.
+    """What the layout ``auto`` of one run is: ``data``, or None, which is one device.
 
-    On several accelerators, if its rows divide among them; and where processes share the run, since they have asked for
-    it. Not on the cores of one CPU: there the last bits of a result would depend on the machine.
+    ``data`` on several accelerators, if the rows divide among them; and where processes share the run, since they have
+    asked for it. Not on the cores of one CPU: there the last bits of a result would depend on the machine.
 
     >>> automatic_layout("gpu", 8, 1, 64, 192), automatic_layout("cpu", 8, 1, 64, 192)
     ('data', None)

@@ -36,7 +36,7 @@ class Ensemble:
         experiments: at least one; all of one `structure`.
         states: where to start, for example from checkpoints; freshly initialised by default.
         layout: spread a single lane over all devices: see `toylab.split`. ``auto`` does so where
-            `spread.automatic_layout` says that it is faster, and leaves lanes beside each other as they are.
+            `spread.automatic_layout` says so, and leaves lanes beside each other as they are.
         devices: of a layout; by default those of all processes.
 
     Raises:
@@ -137,9 +137,9 @@ def _lanes_of(
     first, num_lanes = experiments[0], len(experiments)
     num_pairs = first.batch_size - first.num_equal
     if layout == "auto":
-        many, platform = jax.process_count(), devices[0].platform
-        alone = num_lanes == 1
-        layout = automatic_layout(platform, len(devices), many, num_pairs, first.num_equal) if alone else None
+        rows, processes = (num_pairs, first.num_equal), jax.process_count()
+        chosen = automatic_layout(devices[0].platform, len(devices), processes, *rows)
+        layout = chosen if num_lanes == 1 else None
     if layout is None:
         return parallel.lanes(num_lanes)
     if num_lanes > 1:
