@@ -120,9 +120,10 @@ def matrix_coefficient(
 
     With the exact velocity (e = v') nothing here is biased. A reference whose error is d = v_ref - v enters c alone, by
     -E (J d) . (A P_k b): a product of two errors, the reference's and the proxy's, which vanishes as far as they are
-    independent. What both nets have in common does not: on finite data both smooth, and the bias term is underrated (on
-    digits best beta 1.13 for 0.85). The same holds without the bias term, where E Tr(A Sigma A^T) is taken as -E (A e) . (A w) and not as
-    E|A e|^2, which has the reference's error squared. ``noise`` at zero has |J d|^2 in it.
+    independent. What they have in common stays: on finite data both nets smooth, the bias term is underrated, and the
+    scalar is too high (1.13 for 0.85 on digits). Without the bias term it is better off, since E Tr(A Sigma A^T) is
+    taken as -E (A e) . (A w) and not as E|A e|^2, which has the reference's error squared. ``noise`` at zero has
+    |J d|^2 in it.
 
     Args:
         run: of MeanFlow; pairs are drawn and guided as in its training, without the adaptive weight.
