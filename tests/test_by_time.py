@@ -32,7 +32,7 @@ def test_the_numbers_are_those_of_the_pairs():
         run, [0.0, 1.0], reference=reference, num_points=8 * CHUNK, num_bins=2, seed=3
     )
     experiment, bind = run.experiment, flat_net(run.experiment.net).bind
-    net, net_ema, other = (bind(jnp.asarray(p)) for p in (*run.state[:2], reference.state.params))
+    net, net_ema, other = (bind(jnp.asarray(p)) for p in (*run.state[:2], reference.state.params_ema))
 
     @jax.jit
     @jax.vmap

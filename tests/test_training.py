@@ -53,6 +53,20 @@ def test_results_do_not_depend_on_the_number_of_devices(monkeypatch):
         np.testing.assert_array_equal(one.params, other.params)
 
 
+def test_nothing_is_fetched_from_the_devices_between_rows_of_the_history(monkeypatch):
+    fetched, get = [], parallel.SeparateLanes.get
+    monkeypatch.setattr(
+        parallel.SeparateLanes, "get", lambda lanes, placed: fetched.append(placed) or get(lanes, placed)
+    )
+    trainer = Trainer([UNMEASURED])
+    for _ in range(3):
+        trainer.advance(6)
+    assert not fetched
+    trainer.advance(6)  # to step 20, where a row is recorded
+    assert trainer.step == UNMEASURED.log_every
+    assert fetched
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("num_lanes", [2, 3])
 def test_batched_lanes_agree_with_separate_lanes(monkeypatch, num_lanes):

@@ -34,6 +34,11 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
+def are_many() -> bool:
+    """Whether processes share this run."""
+    return jax.process_count() > 1
+
+
 def agree(*flags: bool) -> tuple[bool, ...]:
     """Each flag, raised where any process raises it; a meeting of all, which one process alone need not hold."""
     if jax.process_count() == 1:

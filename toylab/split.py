@@ -20,7 +20,8 @@ from jax import lax
 from toylab.types import AnyArray
 
 Layout = Literal["data", "zero3"]
-LAYOUTS = ("data", "zero3")
+AskedLayout = Layout | Literal["auto"]
+LAYOUTS = ("auto", "data", "zero3")
 AXIS = "data"
 """Of the mesh that a split run's devices form."""
 PADDING = 256

@@ -34,6 +34,7 @@ class SplitLane(AbstractLanes):
         self._mesh = jax.make_mesh((len(devices),), (AXIS,), devices=devices, axis_types=(AxisType.Auto,))
         self._everywhere = NamedSharding(self._mesh, PartitionSpec())
         self._programs: dict[Callable, Callable] = {}
+        self._whole = jax.jit(self._trimmed, out_shardings=self._everywhere)
 
     def put(self, trees: Sequence[Tree]) -> Tree:
         """The tree on the devices: vectors of parameters in parts where the layout says so, all else everywhere."""
@@ -90,19 +91,30 @@ class SplitLane(AbstractLanes):
 
     def _gathered(self, placed: Tree) -> Tree:
         """Whole arrays without padding, on every device."""
-        if not self.split.sharded:
-            return placed
+        return self._whole(placed) if self.split.sharded else placed
+
+    def _trimmed(self, placed: Tree) -> Tree:
         padded = padded_length(self._num_params, self.split.count)
-
-        def trimmed(leaf: jax.Array) -> jax.Array:
-            return leaf[: self._num_params] if leaf.shape == (padded,) else leaf
-
-        return jax.jit(lambda tree: jax.tree.map(trimmed, tree), out_shardings=self._everywhere)(placed)
+        return jax.tree.map(
+            lambda leaf: leaf[: self._num_params] if leaf.shape == (padded,) else leaf, placed
+        )
 
 
-def spread(layout: Layout, num_params: int) -> SplitLane:
-    """A lane over every device of every process."""
-    return SplitLane(jax.devices(), layout, num_params)
+def automatic_layout(
+    platform: str, num_devices: int, num_processes: int, num_pairs: int, num_equal: int
+) -> Layout | None:
+    """What the layout ``auto`` of one run is: ``data``, or None, which is one device.
+
+    ``data`` on several accelerators, if the rows divide among them; and where processes share the run, since they have
+    asked for it. Not on the cores of one CPU: there the last bits of a result would depend on the machine.
+
+    >>> automatic_layout("gpu", 8, 1, 64, 192), automatic_layout("cpu", 8, 1, 64, 192)
+    ('data', None)
+    """
+    if num_processes > 1:
+        return "data"
+    divides = num_pairs % num_devices == 0 and num_equal % num_devices == 0
+    return "data" if platform != "cpu" and num_devices > 1 and divides else None
 
 
 def collectives(program: str) -> dict[str, int]:

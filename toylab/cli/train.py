@@ -39,8 +39,9 @@ class Flags:
     """Run folder to write; by default runs/<dataset>-<method>-b<beta>-s<seed>."""
     resume: Path | None = None
     """Run folder to continue where it was interrupted."""
-    layout: Literal["none", "data", "zero3"] = "none"
-    """Devices of one run: none (one device), data (rows of the batch on all of them), zero3 (parameters too)."""
+    layout: Literal["auto", "none", "data", "zero3"] = "auto"
+    """Devices of one run: none (one device), data (rows of the batch on all of them), zero3 (parameters too); auto is
+    data on several accelerators, where the batch divides, and with --processes."""
     processes: str = ""
     """Processes that train this run together: auto (what the cluster says), or HOST:PORT,i/n of process i of n."""
     json: bool = False
@@ -61,7 +62,7 @@ def parse(argv: Sequence[str]) -> tuple[Flags, RunConfig]:
             "--resume takes its settings and its folder from the run: drop CONFIG, --out, --points and --preset"
         )
     if flags.processes and flags.layout == "none":
-        raise ValueError("--processes share one run: give it a --layout, data or zero3")
+        raise ValueError("--processes share one run: its --layout is data or zero3, not none")
     if flags.config and flags.preset:
         raise ValueError(f"the config {flags.config!r} and --preset {flags.preset} exclude each other")
     settings = settings_of(flags.settings)

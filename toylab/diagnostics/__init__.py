@@ -13,6 +13,7 @@ from toylab.diagnostics.loss_parts import (
     trace_decomposition,
 )
 from toylab.diagnostics.maps import Maps, maps
+from toylab.diagnostics.matrix import MatrixCoefficient, matrix_coefficient
 from toylab.diagnostics.optimum import OptimalCoefficient, optimal_coefficient
 from toylab.diagnostics.probes import Probes, probe
 from toylab.diagnostics.semi_gradient import SemiGradientGap, semi_gradient_gap
@@ -25,6 +26,7 @@ __all__ = [
     "LossParts",
     "LossTrace",
     "Maps",
+    "MatrixCoefficient",
     "OptimalCoefficient",
     "Probes",
     "SemiGradientGap",
@@ -34,6 +36,7 @@ __all__ = [
     "loss_by_time",
     "loss_decomposition",
     "maps",
+    "matrix_coefficient",
     "optimal_coefficient",
     "probe",
     "semi_gradient_gap",

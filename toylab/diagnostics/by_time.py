@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from toylab.data.options import whole
 from toylab.diagnostics.local import meanflow_of, trained_net
+from toylab.diagnostics.velocity import Reference, check_reference, reference_velocity, seen_velocity
 from toylab.methods import Context, Example
 from toylab.parallel import compiled, single_precision
 from toylab.training import Run
@@ -33,7 +34,7 @@ class Pairs(NamedTuple):
     jacobi: Float[AnyArray, " n"]
     """|J z|^2 / dim for a random sign vector z: an unbiased estimate of Tr(J J^T) / dim, J = (t - r) d_x u - I."""
     proxy_error: Float[AnyArray, " n"]
-    """|v_hat - v_reference|^2 / dim; NaN without a reference."""
+    """|v_hat - v_reference|^2 / dim, v_reference with the run's guidance; NaN without a reference."""
 
 
 def loss_by_time(
@@ -50,8 +51,8 @@ def loss_by_time(
     Args:
         run: of MeanFlow; pairs are drawn and guided as in its training, without the adaptive weight.
         betas: the same pairs for all of them; 0 is the stochastic tangent, 1 with a net as proxy the deterministic one.
-        reference: a run of the same data and net sizes trained by flow matching alone, whose velocity stands for the
-            true one. Its error is part of ``proxy_error``, and cannot be told from that of the proxy.
+        reference: a run on the same data, trained by flow matching alone and without guidance, whose velocity stands
+            for the true one. Its error is part of ``proxy_error``, and cannot be told from that of the proxy.
         num_points: pairs, rounded up to whole chunks of 256.
         num_bins: of equal width.
         seed: of pairs and probes.
@@ -61,15 +62,15 @@ def loss_by_time(
         jacobi_stderr, proxy_error. Bins without pairs are left out.
 
     Raises:
-        ValueError: another method than MeanFlow, a bad count, or a reference of other data.
+        ValueError: another method than MeanFlow, a bad count, or a reference that knows another velocity.
     """
     meanflow_of(run.experiment)
     num_bins, num_points = (
         whole("num_bins", num_bins, 1, 1000),
         whole("num_points", num_points, 2, 10_000_000),
     )
-    if reference is not None and reference.dataset.shape != run.dataset.shape:
-        raise ValueError(f"the reference was trained on {reference.config.dataset}, not {run.config.dataset}")
+    if reference is not None:
+        check_reference(run, reference)
     key = jax.random.fold_in(lane_keys(run.experiment).diagnostics, seed)
     other = None if reference is None else (reference.experiment, reference.state)
     with single_precision():
@@ -85,7 +86,7 @@ def _measure(chunk: int):
     def measure(
         experiment: Experiment,
         state: TrainState,
-        other: tuple[Experiment, TrainState] | None,
+        other: Reference | None,
         betas: Float[Array, " betas"],
         key: PRNGKey,
     ) -> Pairs:
@@ -104,14 +105,14 @@ def _measure(chunk: int):
 
 def _of_pair(
     experiment: Experiment,
-    other: tuple[Experiment, TrainState] | None,
+    other: Reference | None,
     betas: Float[Array, " betas"],
     example: Example,
     context: Context,
     sign: Float[Array, " dim"],
 ) -> Pairs:
-    method = meanflow_of(experiment)
-    example, own = guided_pair(experiment, example, context)
+    method, drawn = meanflow_of(experiment), example
+    example, own = guided_pair(experiment, drawn, context)
     x_t, r, t = example.x_t, example.r, example.t
 
     def loss(beta: Scalar) -> Scalar:
@@ -120,9 +121,8 @@ def _of_pair(
     jacobi = example.gap * jax.jvp(lambda x: own.net(x, r, t), (x_t,), (sign,))[1] - sign
     error = jnp.asarray(jnp.nan)
     if other is not None:
-        reference = Context(trained_net(*other), trained_net(*other)).of_class(example.label).net
-        v_hat = method.tangent(x_t, t, example.x0, example.eps, own)
-        error = jnp.mean((v_hat - reference(x_t, t, t)) ** 2)
+        v = seen_velocity(experiment, drawn, context, reference_velocity(other, drawn))
+        error = jnp.mean((method.tangent(x_t, t, example.x0, example.eps, own) - v) ** 2)
     return Pairs(jnp.asarray(t), jax.vmap(loss)(betas), jnp.mean(jacobi**2), error)
 
 

@@ -1,7 +1,7 @@
 """What the theory needs at one training example with r < t: A, Sigma, the proxy's error, the residual."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -91,23 +91,25 @@ def trained_net(experiment: Experiment, state: TrainState) -> VelocityNet:
 
 
 def over_pairs(
-    per_batch: Callable[[Experiment, TrainState, Batch], Any],
+    per_batch: Callable[..., Any],
     experiment: Experiment,
     state: TrainState,
     num_points: int,
     seed: int,
     chunk: int = CHUNK,
+    shared: Sequence[Any] = (),
 ) -> list[Any]:
     """``per_batch`` of fresh batches of pairs (r < t) from the run's own distribution, as float64 numpy trees.
 
     Args:
-        per_batch: (experiment, state, batch) -> tree of arrays; the key of the compiled program, so a module-level
-            function or a cached closure.
+        per_batch: (experiment, state, batch, *shared) -> tree of arrays; the key of the compiled program, so a
+            module-level function or a cached closure.
         experiment: settings.
         state: parameters.
         num_points: examples in all, rounded up to whole chunks.
         seed: of the examples; the same seed gives the same examples to every beta and state of a run.
         chunk: examples per call.
+        shared: trees of arrays that every call is given.
 
     Raises:
         ValueError: ``num_points`` below 2 or absurdly large, or a negative seed.
@@ -121,7 +123,7 @@ def over_pairs(
     keys = jax.random.split(key, -(-num_points // chunk))
     call = compiled(_drawn(per_batch, chunk))
     # The host may run ahead: the calls queue up, and only the copies wait.
-    results = [call(experiment, state, each) for each in keys]
+    results = [call(experiment, state, each, *shared) for each in keys]
     return [jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), result) for result in results]
 
 
@@ -132,8 +134,8 @@ def stacked(chunks: list[Any]) -> Any:
 
 @lru_cache(maxsize=64)
 def _drawn(per_batch: Callable, chunk: int) -> Callable:
-    def drawn(experiment: Experiment, state: TrainState, key: PRNGKey) -> Any:
-        return per_batch(experiment, state, draw_pairs(experiment, key, chunk))
+    def drawn(experiment: Experiment, state: TrainState, key: PRNGKey, *shared: Any) -> Any:
+        return per_batch(experiment, state, draw_pairs(experiment, key, chunk), *shared)
 
     return drawn
 

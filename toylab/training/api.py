@@ -14,8 +14,8 @@ from tqdm.auto import tqdm
 from toylab import runs
 from toylab.config import RunConfig
 from toylab.data.images import image_sets
-from toylab.processes import agree, is_first
-from toylab.split import Layout
+from toylab.processes import agree, are_many, is_first
+from toylab.split import AskedLayout
 from toylab.training.experiment import build_experiment
 from toylab.training.memory import check_memory
 from toylab.training.mixing import program_of
@@ -45,7 +45,7 @@ def train(
     path: str | Path | None = None,
     resume: Run | None = None,
     progress: bool | None = None,
-    layout: Layout | None = None,
+    layout: AskedLayout | None = "auto",
 ) -> Run:
     """Train one run.
 
@@ -56,7 +56,8 @@ def train(
             that has ended comes back as it is, and its folder is not touched.
         progress: a progress bar on standard error; by default where that is a terminal.
         layout: spread the run over all devices of all processes: ``data`` (parameters everywhere) or ``zero3`` (in
-            parts); see `toylab.split`. By default it lives on one device, beside others.
+            parts); see `toylab.split`. None keeps it on one device, beside others. ``auto`` is data on several
+            accelerators, where the batch divides among them, and wherever processes share the run.
 
     Raises:
         ValueError: a bad setting, one that needs more memory than there is, a run to resume whose settings differ, or
@@ -79,7 +80,7 @@ def train_many(
     paths: Sequence[str | Path] | None = None,
     resume: Sequence[Run | None] | None = None,
     progress: bool | None = None,
-    layout: Layout | None = None,
+    layout: AskedLayout | None = "auto",
 ) -> list[Run]:
     """Train many runs: those of one structure as lanes of one compiled ensemble, in the order given.
 
@@ -103,7 +104,7 @@ def train_many(
     }
     pending = [i for i in range(len(configs)) if i not in finished]
     groups = group_by_program([configs[i] for i in pending], [started[i] for i in pending])
-    if layout is not None:  # one run has all devices
+    if layout in ("data", "zero3") or (layout == "auto" and are_many()):  # one run has all devices
         groups = [[i] for group in groups for i in group]
     with _interruptible() as interrupted, _progress_bar(configs, started, progress) as bar:
         for members in [[pending[i] for i in group] for group in groups]:

@@ -14,8 +14,8 @@ from toylab.coefficients import Memory
 from toylab.methods import AbstractTwoStageMethod
 from toylab.nets import Guided, OfClass, flat_net
 from toylab.sampling import SAMPLERS, balanced_labels
-from toylab.split import ALONE, LAYOUTS, Layout, Split, check_divisible
-from toylab.spread import spread
+from toylab.split import ALONE, LAYOUTS, AskedLayout, Split, check_divisible
+from toylab.spread import SplitLane, automatic_layout
 from toylab.training.experiment import Experiment, structure
 from toylab.training.mixing import mixed
 from toylab.training.objective import covariance_trace, replica_gradients
@@ -36,7 +36,9 @@ class Ensemble:
     Args:
         experiments: at least one; all of one `structure`, but for their data where lanes are batched (see `mixing`).
         states: where to start, for example from checkpoints; freshly initialised by default.
-        layout: spread a single lane over all devices: see `toylab.split`.
+        layout: spread a single lane over all devices: see `toylab.split`. ``auto`` does so where
+            `spread.automatic_layout` says so, and leaves lanes beside each other as they are.
+        devices: of a layout; by default those of all processes.
 
     Raises:
         ValueError: no experiment, structures that differ, or a layout for what cannot be spread.
@@ -46,7 +48,8 @@ class Ensemble:
         self,
         experiments: Sequence[Experiment],
         states: Sequence[TrainState] | None = None,
-        layout: Layout | None = None,
+        layout: AskedLayout | None = None,
+        devices: Sequence[parallel.Device] | None = None,
     ):
         if not experiments:
             raise ValueError("an ensemble needs at least one experiment")
@@ -57,7 +60,7 @@ class Ensemble:
             )
         parallel.make_room()
         self.num_lanes = len(experiments)
-        self._lanes = parallel.lanes(self.num_lanes) if layout is None else _spread(experiments, layout)
+        self._lanes = _lanes_of(experiments, layout, jax.devices() if devices is None else devices)
         self._host_experiments = list(experiments)
         self._experiments = self._lanes.put(experiments)
         if states is None:
@@ -127,17 +130,26 @@ class Ensemble:
         return np.stack(self._lanes.get(traces))
 
 
-def _spread(experiments: Sequence[Experiment], layout: Layout) -> parallel.AbstractLanes:
-    if layout not in LAYOUTS:
+def _lanes_of(
+    experiments: Sequence[Experiment], layout: AskedLayout | None, devices: Sequence[parallel.Device]
+) -> parallel.AbstractLanes:
+    """Where the lanes of an ensemble live."""
+    if layout is not None and layout not in LAYOUTS:
         raise ValueError(f"unknown layout {layout!r}; choices: {', '.join(LAYOUTS)}")
-    if len(experiments) > 1:
-        raise ValueError(f"{len(experiments)} runs cannot share a layout of devices: train them one by one")
-    (experiment,) = experiments
-    if layout == "zero3" and isinstance(experiment.method, AbstractTwoStageMethod):
+    first, num_lanes = experiments[0], len(experiments)
+    num_pairs = first.batch_size - first.num_equal
+    if layout == "auto":
+        rows, processes = (num_pairs, first.num_equal), jax.process_count()
+        chosen = automatic_layout(devices[0].platform, len(devices), processes, *rows)
+        layout = chosen if num_lanes == 1 else None
+    if layout is None:
+        return parallel.lanes(num_lanes)
+    if num_lanes > 1:
+        raise ValueError(f"{num_lanes} runs cannot share a layout of devices: train them one by one")
+    if layout == "zero3" and isinstance(first.method, AbstractTwoStageMethod):
         raise ValueError("a method of two stages needs whole parameters: take the layout data")
-    lanes = spread(layout, flat_net(experiment.net).num_params)
-    check_divisible(experiment.batch_size - experiment.num_equal, experiment.num_equal, lanes.split.count)
-    return lanes
+    check_divisible(num_pairs, first.num_equal, len(devices))
+    return SplitLane(devices, layout, flat_net(first.net).num_params)
 
 
 @lru_cache(maxsize=16)

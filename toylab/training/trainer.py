@@ -13,7 +13,7 @@ from toylab.data import AbstractDataset
 from toylab.metrics.base import can_be_scored
 from toylab.metrics.sliced import SlicedReference
 from toylab.parallel import single_precision
-from toylab.split import Layout
+from toylab.split import AskedLayout
 from toylab.training.ensemble import Ensemble
 from toylab.training.experiment import build_experiment
 from toylab.training.state import TrainState, progress_of
@@ -61,7 +61,7 @@ class Trainer:
         states: Sequence[TrainState] | None = None,
         histories: Sequence[pd.DataFrame] | None = None,
         changes: Sequence[Sequence[Change]] | None = None,
-        layout: Layout | None = None,
+        layout: AskedLayout | None = None,
     ):
         if len({rhythm(config) for config in configs}) > 1:
             raise ValueError("lanes of one trainer must share steps, log_every and eval_samples")
