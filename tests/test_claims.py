@@ -241,6 +241,9 @@ def test_precisions_share_the_runs_in_float32_and_nothing_else():
     whole, half = (planned_cells(claims.chosen_claims(chosen, [name]), chosen)
                    for name in ("instability", "instability_precision"))  # fmt: skip
     assert {cell.name for cell in whole} < {cell.name for cell in half}
+    assert all(
+        cell.config.net_options == {} for cell in whole
+    )  # the default, spelled as every other claim does
     assert len(half) == 3 * len(whole) == 3 * 80
 
 
@@ -324,10 +327,13 @@ def test_a_ledger_that_is_continued_counts_the_seconds_before(tmp_path):
     assert seconds_spent(tmp_path) == {}
 
 
-def test_the_committed_ledger_follows_from_its_own_numbers():
-    path = Path(__file__).parents[1] / "results" / "claims_quick" / "claims.json"
+@pytest.mark.parametrize(("name", "only"), [("quick", []), ("paper", ["fifty_four_paper", "extrapolation"])])
+def test_the_committed_ledger_follows_from_its_own_numbers(name, only):
+    path = Path(__file__).parents[1] / "results" / f"claims_{name}" / "claims.json"
     ledger = json.loads(path.read_text())
-    assert [entry["id"] for entry in ledger["claims"]] == list(claims.chosen_claims(claims.budget("quick")))
+    assert [entry["id"] for entry in ledger["claims"]] == list(
+        claims.chosen_claims(claims.budget(name), only)
+    )
     for entry in ledger["claims"]:
         assert entry["verdict"] == claim_verdict(entry["effects"])
         assert bool(entry["effects"]) != bool(entry["reason"])
