@@ -61,7 +61,7 @@ class RedrawnMixture(AbstractDataset):
         radius, variance = self.radius.astype(x.dtype), self.std.astype(x.dtype) ** 2
         a = 1 - t
         total = a**2 * variance + t**2
-        pull = a * radius / total * x  # concentration times direction
+        pull = jnp.asarray(a * radius / total * x)  # concentration times direction
         ratio, next_ratio = (bessel_ratio(dim, pull @ pull) for dim in (self.size, self.size + 2))
         v = ((t - a * variance) * x - t * radius * ratio * pull) / total
         spread = ratio * jnp.eye(self.size, dtype=x.dtype)

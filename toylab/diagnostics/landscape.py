@@ -111,11 +111,11 @@ class Landscape:
     def local(self) -> dict[str, float]:
         """Best beta of single points, weighted by nothing: quantiles q5, q25, q50, q75, q95, and the shares below_0 and
         above_1; empty where beta acts on none."""
-        best = self.points["best"]
-        if best.empty:
+        best = self.points["best"].to_numpy()
+        if not len(best):
             return {}
-        quantiles = {f"q{q}": float(best.quantile(q / 100)) for q in (5, 25, 50, 75, 95)}
-        return {**quantiles, "below_0": float((best < 0).mean()), "above_1": float((best > 1).mean())}
+        quantiles = {f"q{q}": float(np.quantile(best, q / 100)) for q in (5, 25, 50, 75, 95)}
+        return {**quantiles, "below_0": float(np.mean(best < 0)), "above_1": float(np.mean(best > 1))}
 
     def __str__(self) -> str:
         from toylab.diagnostics.summary import landscape_text
