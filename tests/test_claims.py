@@ -5,13 +5,14 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from toylab import claims
 from toylab.claims.base import Effect
 from toylab.claims.figures import claim_figure
 from toylab.claims.files import seconds_spent, write_json, write_ledger
-from toylab.claims.ledger import cells_of, content, deviations, planned_cells, row
+from toylab.claims.ledger import cells_of, content, deviations, planned_cells, row, scoring_of
 from toylab.claims.power import power, seeds_for_width, seeds_needed
 from toylab.claims.rules import (
     FAILS,
@@ -23,6 +24,7 @@ from toylab.claims.rules import (
     effect_verdict,
     summary,
 )
+from toylab.claims.spikes import count_spikes
 from toylab.claims.store import Store
 from toylab.cli import main
 from toylab.cli.output import plain
@@ -189,6 +191,78 @@ class Synthetic(claims.AbstractClaim):
         return "synthetic <b>"
 
 
+@pytest.mark.parametrize(
+    ("losses", "spikes"),
+    [
+        ([1.0] * 30, 0),
+        ([1.0] * 10 + [5.1] + [1.0] * 10, 1),
+        ([1.0] * 10 + [4.9] + [1.0] * 10, 0),  # at most five times
+        ([1.0] * 10 + [9.0, 9.0, 9.0] + [1.0] * 10, 1),  # one that lasts
+        ([1.0] * 10 + [9.0, 1.0, 9.0] + [1.0] * 10, 2),
+        ([1.0] * 10 + [9.0] * 30, 1),  # the new level is no spike
+        (list(np.geomspace(1, 1e6, 200)), 0),  # a slow rise is none
+        ([9.0, 1.0, 1.0, 1.0, 1.0, 1.0], 0),
+        ([1.0, 1.0, 9.0], 0),
+        ([], 0),
+    ],
+)
+def test_spikes_are_counted_by_the_stated_rule(losses, spikes):
+    assert count_spikes(losses) == spikes
+
+
+class Told(Store):
+    """Runs that are not there: what a claim reads of each follows from its settings."""
+
+    def __init__(self):
+        pass
+
+    def diverged(self, config):
+        return config.learning_rate >= 0.3 and (
+            config.beta == 0 or config.net_options == {"dtype": "float16"}
+        )
+
+    def history(self, config):
+        spike = [10.0] if config.beta == 0 and config.adaptive_power == 0 else [1.0]
+        return pd.DataFrame({"loss": [1.0] * 8 + spike + [1.0]})
+
+
+def test_instability_says_what_the_runs_do():
+    chosen = claims.budget("quick")  # two of four rates are at least 0.3
+    effects = claims.claims.create("instability").measure(Told(), chosen)
+    assert [set(effect.values.values()) for effect in effects] == [{0.5}, {10.0}, {0.5}, {0.0}]
+    assert effects[0].arms["beta=0, rate 0.3"] == dict.fromkeys(chosen.seeds, 1.0)
+    assert effects[0].arms["beta=1, rate 0.3"] == dict.fromkeys(chosen.seeds, 0.0)
+    half = claims.claims.create("instability_precision").measure(Told(), chosen)
+    assert [set(effect.values.values()) for effect in half] == [{0.0}, {0.0}, {0.25}, {0.25}]
+
+
+def test_precisions_share_the_runs_in_float32_and_nothing_else():
+    chosen = claims.budget("quick")
+    whole, half = (planned_cells(claims.chosen_claims(chosen, [name]), chosen)
+                   for name in ("instability", "instability_precision"))  # fmt: skip
+    assert {cell.name for cell in whole} < {cell.name for cell in half}
+    assert all(
+        cell.config.net_options == {} for cell in whole
+    )  # the default, spelled as every other claim does
+    assert len(half) == 3 * len(whole) == 3 * 80
+
+
+def test_claims_that_share_runs_agree_on_their_scores():
+    for name in claims.budgets.BUDGETS:
+        chosen, asked = claims.budget(name), {}
+        for claim in claims.chosen_claims(chosen).values():
+            for cell in cells_of(claim, chosen):
+                assert asked.setdefault(cell.name, scoring_of(claim, chosen)) == scoring_of(claim, chosen)
+
+
+def test_redrawn_centres_are_measured_like_fixed_ones():
+    chosen = claims.budget("quick")
+    fixed = claims.chosen_claims(chosen, ["dgmm_flat", "dgmm_best_beta", "dgmm_variance_rises"])
+    cells = planned_cells(claims.chosen_claims(chosen, ["dgmm_redrawn"]), chosen)
+    assert all(cell.config.dataset_options.pop("redrawn") for cell in cells)
+    assert {str(cell.config) for cell in cells} == {str(cell.config) for cell in planned_cells(fixed, chosen)}
+
+
 def test_a_shortened_protocol_is_named():
     claim = claims.claims.create("fifty_four_paper")
     for name, said in (("paper", []), ("quick", ["steps 10000 instead of 200000"])):
@@ -209,15 +283,9 @@ def test_the_files_say_what_the_json_says(tmp_path):
     )
     sign = Effect("kappa", {0: -0.9, 1: -0.95}, unit="number", n=100)
     rows = [synthetic_row("fifty_four_separated", good), synthetic_row("kappa_sign", sign)]
-    rows.append(
-        row(
-            "dgmm_redrawn",
-            claims.claims.create("dgmm_redrawn"),
-            claims.budget("quick"),
-            Store(tmp_path, 1),
-            [],
-        )
-    )
+    unmeasured = Synthetic([])
+    unmeasured.unmeasured = "nobody can"
+    rows.append(row("anchor", unmeasured, claims.budget("quick"), Store(tmp_path, 1), []))
     written = write_ledger(plain(content(claims.budget("smoke"), rows)), tmp_path)
     assert all((tmp_path / name).is_file() for name in written)
     ledger = json.loads((tmp_path / "claims.json").read_text())
@@ -259,10 +327,13 @@ def test_a_ledger_that_is_continued_counts_the_seconds_before(tmp_path):
     assert seconds_spent(tmp_path) == {}
 
 
-def test_the_committed_ledger_follows_from_its_own_numbers():
-    path = Path(__file__).parents[1] / "results" / "claims_quick" / "claims.json"
+@pytest.mark.parametrize(("name", "only"), [("quick", []), ("paper", ["fifty_four_paper", "extrapolation"])])
+def test_the_committed_ledger_follows_from_its_own_numbers(name, only):
+    path = Path(__file__).parents[1] / "results" / f"claims_{name}" / "claims.json"
     ledger = json.loads(path.read_text())
-    assert [entry["id"] for entry in ledger["claims"]] == list(claims.chosen_claims(claims.budget("quick")))
+    assert [entry["id"] for entry in ledger["claims"]] == list(
+        claims.chosen_claims(claims.budget(name), only)
+    )
     for entry in ledger["claims"]:
         assert entry["verdict"] == claim_verdict(entry["effects"])
         assert bool(entry["effects"]) != bool(entry["reason"])

@@ -140,9 +140,19 @@ def test_a_proxy_with_noise_of_its_own_is_drawn(proxy, options):
         assert not terms[:, 1:].any()
 
 
+def test_the_best_beta_is_the_mean_of_those_of_the_points_weighted_by_curvature(landscape):
+    points = landscape.points
+    assert np.average(points["best"], weights=points["curvature"]) == pytest.approx(
+        landscape.beta_star, rel=1e-9
+    )
+    assert abs(points["best"].mean() - landscape.beta_star) > 0.1
+    assert landscape.local["below_0"] == np.mean(points["best"] < 0) < landscape.local["above_1"]
+    assert landscape.local["q50"] == np.median(points["best"])
+
+
 def test_landscape_speaks_and_draws(landscape):
     text = str(landscape)
-    idle = dataclasses.replace(landscape, local={})
+    idle = dataclasses.replace(landscape, points=landscape.points[:0])
     assert "no effect" in str(idle)
     for part in ("beta* =", "scalar formula", "DISAGREES", "kappa < 0", "top 1% carry"):
         assert part in text

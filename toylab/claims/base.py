@@ -83,6 +83,8 @@ class AbstractClaim(ABC):
     """Place in the ledger."""
     budgets: ClassVar[tuple[str, ...]] = ("quick", "paper")
     """Those that measure it."""
+    score_n: ClassVar[int | None] = None
+    """Samples per score of its runs, where that is less than the budget's; claims that share runs agree on it."""
     unmeasured: ClassVar[str] = ""
     """Why it is not measured at all; empty where it is."""
     note: ClassVar[str] = ""

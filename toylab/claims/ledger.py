@@ -53,9 +53,9 @@ def planned_cells(entries: Mapping[str, AbstractClaim], chosen: Budget) -> list[
     return list(cells.values())
 
 
-def scoring_of(chosen: Budget) -> Scoring:
-    """The final evaluation of every run."""
-    return Scoring(("sliced_w1",), chosen.score_n, chosen.score_keys)
+def scoring_of(claim: AbstractClaim, chosen: Budget) -> Scoring:
+    """The final evaluation of the runs of a claim."""
+    return Scoring(("sliced_w1",), claim.score_n or chosen.score_n, chosen.score_keys)
 
 
 def run_ledger(
@@ -89,7 +89,7 @@ def run_ledger(
     for name, claim in entries.items():
         begin = time.perf_counter()
         cells = cells_of(claim, chosen)
-        run_sweep([cell for cell in cells if cell.name in mine], out / RUNS, scoring_of(chosen))
+        run_sweep([cell for cell in cells if cell.name in mine], out / RUNS, scoring_of(claim, chosen))
         rows.append(row(name, claim, chosen, store, cells))
         rows[-1]["seconds"] = round(spent.get(name, 0.0) + time.perf_counter() - begin, 2)
         note(f"{len(rows)} of {len(entries)}: {name}: {rows[-1]['verdict']} ({rows[-1]['seconds']:.0f} s)")
@@ -103,7 +103,8 @@ def row(
     """One row of the ledger, from the runs that are there; its verdict follows from its own ``effects``."""
     reason = claim.unmeasured
     if not reason:
-        missing = sum(not is_finished(store.folder / cell.name, scoring_of(chosen)) for cell in cells)
+        scoring = scoring_of(claim, chosen)
+        missing = sum(not is_finished(store.folder / cell.name, scoring) for cell in cells)
         reason = f"{missing} of {len(cells)} runs are not trained yet" if missing else ""
     effects = [] if reason else [effect.to_json() for effect in claim.measure(store, chosen)]
     summaries = [summary(effect) for effect in effects]

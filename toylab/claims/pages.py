@@ -2,8 +2,10 @@
 
 import base64
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from toylab.claims.rules import FAILS, HOLDS, PARTLY, UNMEASURED, UNRESOLVED
 
@@ -45,13 +47,25 @@ def _section(row: Mapping[str, Any]) -> list[str]:
         lines += ["| " + " | ".join(EFFECT_HEADER) + " |", "|---" * len(EFFECT_HEADER) + "|"]
         lines += ["| " + " | ".join(effect_cells(effect)) + " |" for effect in row["effects"]]
         lines += ["", f"![{row['id']}]({row['figure']})", ""]
+        if arms := arm_rows(row["effects"]):
+            lines += ["| " + " | ".join(ARM_HEADER) + " |", "|---" * len(ARM_HEADER) + "|"]
+            lines += [*("| " + " | ".join(cells) + " |" for cells in arms), ""]
     return lines
 
 
 EFFECT_HEADER = (
-    "effect", "claimed", "measured", "95% t", "95% bootstrap", "seeds", "lost", "n", "baseline", "floor",
-    "seeds needed", "verdict",
+    "effect", "claimed", "measured", "95% t", "95% bootstrap", "lowest to highest seed", "seeds", "lost", "n",
+    "baseline", "floor", "seeds needed", "verdict",
 )  # fmt: skip
+ARM_HEADER = (
+    "effect",
+    "arm",
+    "mean over seeds",
+    "standard deviation",
+    "lowest seed",
+    "highest seed",
+    "seeds",
+)
 
 
 def effect_cells(effect: Mapping[str, Any]) -> list[str]:
@@ -63,7 +77,8 @@ def effect_cells(effect: Mapping[str, Any]) -> list[str]:
         _value(effect["mean"], unit),
         _interval(effect["interval"], unit),
         _interval(effect["bootstrap"], unit),
-        str(len(effect["values"])),
+        _interval([min(values), max(values)], unit) if (values := effect["values"].values()) else "-",
+        str(len(values)),
         str(effect["lost"]),
         f"{effect['n']:,}",
         _value(effect["baseline"], "number"),
@@ -71,6 +86,19 @@ def effect_cells(effect: Mapping[str, Any]) -> list[str]:
         "-" if effect["seeds_needed"] is None else str(effect["seeds_needed"]),
         effect["verdict"],
     ]
+
+
+def arm_rows(effects: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """The cells of every arm under `ARM_HEADER`: what varies between seeds, beside what varies between arms."""
+    rows = []
+    for effect in effects:
+        for label, scores in effect["arms"].items():
+            values = np.array(list(scores.values()), float)
+            if len(values) > 1:
+                found = (values.mean(), values.std(ddof=1), values.min(), values.max())
+                numbers = [_value(float(value), "number") for value in found]
+                rows.append([effect["name"], label, *numbers, str(len(values))])
+    return rows
 
 
 def headline(row: Mapping[str, Any]) -> list[str]:
@@ -157,6 +185,12 @@ def _html_section(row: Mapping[str, Any], figure: bytes | None) -> str:
         parts.append(
             f"<div class=scroll><table><thead><tr>{_cells('th', EFFECT_HEADER)}</tr></thead>"
             f"<tbody>{body}</tbody></table></div>"
+        )
+    if arms := arm_rows(row["effects"]):
+        body = "".join(f"<tr>{_cells('td', cells)}</tr>" for cells in arms)
+        parts.append(
+            f"<details><summary>Scores of each arm over seeds</summary><div class=scroll><table><thead>"
+            f"<tr>{_cells('th', ARM_HEADER)}</tr></thead><tbody>{body}</tbody></table></div></details>"
         )
     if figure is not None:
         data = base64.b64encode(figure).decode()

@@ -49,8 +49,8 @@ class Landscape:
         measured: a row per beta: residual (Monte Carlo mean of |R - r_theta|^2 with its 95% interval residual_low,
             residual_high), residual_exact (f), residual_z (paired difference over its standard error), gradient (from
             `gradient_variance`, with gradient_low, gradient_high) and gradient_exact (``trace``).
-        local: best beta of every single point, weighted by nothing: quantiles 5, 25, 50, 75, 95%, and the share of
-            points below 0 and above 1.
+        points: a row per pair on which beta acts: its own ``best`` beta, and the ``curvature`` of its own parabola. The
+            mean of the first weighted by the second is ``beta_star``.
         title: which run.
     """
 
@@ -59,7 +59,7 @@ class Landscape:
     trace: Quadratic
     published: PublishedFormulas
     measured: pd.DataFrame
-    local: dict[str, float] = field(repr=False)
+    points: pd.DataFrame = field(repr=False)
     title: str
 
     @property
@@ -106,6 +106,16 @@ class Landscape:
     def bias(self) -> float:
         """E |b|^2 of the proxy."""
         return self.published.bias
+
+    @property
+    def local(self) -> dict[str, float]:
+        """Best beta of single points, weighted by nothing: quantiles q5, q25, q50, q75, q95, and the shares below_0 and
+        above_1; empty where beta acts on none."""
+        best = self.points["best"].to_numpy()
+        if not len(best):
+            return {}
+        quantiles = {f"q{q}": float(np.quantile(best, q / 100)) for q in (5, 25, 50, 75, 95)}
+        return {**quantiles, "below_0": float(np.mean(best < 0)), "above_1": float(np.mean(best > 1))}
 
     def __str__(self) -> str:
         from toylab.diagnostics.summary import landscape_text
@@ -192,7 +202,7 @@ def beta_landscape(
         trace=in_gradients.trace,
         published=published_formulas(local),
         measured=pd.DataFrame(rows),
-        local=_local_best(terms),
+        points=_points(terms),
         title=f"{run.config.dataset}, trained at beta {run.config.beta:g}, proxy {run.config.proxy}, "
         f"step {run.step}, seed {run.config.seed}",
     )
@@ -225,10 +235,6 @@ def _stderr(values: np.ndarray) -> float:
     return float(values.std(ddof=1) / np.sqrt(len(values)))
 
 
-def _local_best(terms: np.ndarray) -> dict[str, float]:
-    sensitive = terms[:, 2] > 0
-    if not sensitive.any():
-        return {}
-    best = -terms[sensitive, 1] / (2 * terms[sensitive, 2])
-    quantiles = {f"q{q}": float(np.quantile(best, q / 100)) for q in (5, 25, 50, 75, 95)}
-    return {**quantiles, "below_0": float(np.mean(best < 0)), "above_1": float(np.mean(best > 1))}
+def _points(terms: np.ndarray) -> pd.DataFrame:
+    sensitive = terms[terms[:, 2] > 0]
+    return pd.DataFrame({"best": -sensitive[:, 1] / (2 * sensitive[:, 2]), "curvature": sensitive[:, 2]})

@@ -14,6 +14,7 @@ from toylab.nets.base import nets
 from toylab.nets.dense import Dense, normal, xavier, zero
 from toylab.nets.embed import sinusoidal_embedding
 from toylab.nets.patches import from_patches, positions, to_patches
+from toylab.nets.precision import DTYPES, check_dtype
 from toylab.nets.transformer import MLP_RATIO, Block, Tokens, Vector, block, modulated
 from toylab.types import DataShape, Label, Point, PRNGKey, Scalar
 
@@ -40,8 +41,6 @@ SIZES = {
 }
 """Named sizes: from S on those of the MeanFlow paper; nano is for tests, tiny for 8 x 8 pixels on a CPU."""
 
-DTYPES = {"float32": None, "bfloat16": jnp.bfloat16}
-"""Precision of the blocks; None is that of the input, which is float32 in training."""
 REMAT: dict[str, Callable | None] = {
     "none": None,
     "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
@@ -138,7 +137,7 @@ def dit(
         data: images, with or without classes.
         size: nano, tiny, S, B, M, L or XL.
         patch: pixels along the side of a patch.
-        dtype: precision of the blocks, float32 or bfloat16.
+        dtype: precision of the blocks, float32, bfloat16 or float16.
         remat: what the backward pass computes again: none, dots (all but products with weights) or full.
         unroll: blocks one after the other in the program: longer to compile, faster on some accelerators.
         velocity_head: a second output, as some methods ask for.
@@ -151,9 +150,10 @@ def dit(
         raise ValueError(
             f"net 'dit' takes images, not points of {data.dim} coordinates; choices: net mlp, image data"
         )
-    for name, value, choices in (("size", size, SIZES), ("dtype", dtype, DTYPES), ("remat", remat, REMAT)):
+    for name, value, choices in (("size", size, SIZES), ("remat", remat, REMAT)):
         if value not in choices:
             raise ValueError(f"unknown {name} {value!r} of net 'dit'; choices: {', '.join(choices)}")
+    check_dtype("dit", dtype)
     if patch != int(patch):
         raise ValueError(f"patch must be a whole number, got {patch!r}")
     return DiTSpec(

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from toylab.nets.base import nets
 from toylab.nets.embed import sinusoidal_embedding
+from toylab.nets.precision import check_dtype, in_precision
 from toylab.types import DataShape, Label, Point, PRNGKey, Scalar
 
 ACTIVATIONS: dict[str, Callable] = {
@@ -37,6 +38,8 @@ class MLPSpec:
     """Classes that the net is told of: one more input for each, and one for none of them."""
     encoder_depth: int = 0
     """Hidden layers that see t alone; the rest see r as well. 0: every layer sees both; -k: all but the last k."""
+    dtype: str = "float32"
+    """Precision of the layers; parameters, embeddings of times and outputs are float32 in any case."""
 
     def __post_init__(self) -> None:
         if not 1 - self.depth <= self.encoder_depth < self.depth:
@@ -77,8 +80,10 @@ def mlp(
     output_scale: float = 1e-2,
     velocity_head: bool = False,
     encoder_depth: int = 0,
+    dtype: str = "float32",
 ) -> MLPSpec:
-    """A multilayer perceptron of a point and two times."""
+    """A multilayer perceptron of a point and two times, its layers computed in float32, bfloat16 or float16."""
+    check_dtype("mlp", dtype)
     return MLPSpec(
         dim=data.dim,
         width=width,
@@ -90,6 +95,7 @@ def mlp(
         velocity_head=velocity_head,
         num_classes=data.num_classes,
         encoder_depth=encoder_depth,
+        dtype=dtype,
     )
 
 
@@ -143,15 +149,15 @@ class MLP(eqx.Module):
             x = jnp.concatenate([x, jax.nn.one_hot(told, spec.num_classes + 1, dtype=x.dtype)])
         later = sinusoidal_embedding(t, spec.embed_dim, spec.embed_scale)
         earlier = sinusoidal_embedding(r, spec.embed_dim, spec.embed_scale)
-        if spec.encoder_depth:
-            hidden = jnp.concatenate([x, later])
-        else:
-            hidden = jnp.concatenate([x, later, later - earlier])
-        for index, layer in enumerate(self.layers[:-1]):
+        inputs = [x, later] if spec.encoder_depth else [x, later, later - earlier]
+        hidden = in_precision(jnp.concatenate(inputs), spec.dtype)
+        *layers, output = in_precision(self.layers, spec.dtype)
+        for index, layer in enumerate(layers):
             if index and index == spec.encoder_depth:
-                hidden = jnp.concatenate([hidden, later - earlier])
+                hidden = jnp.concatenate([hidden, in_precision(later - earlier, spec.dtype)])
             hidden = ACTIVATIONS[spec.activation](layer(hidden))
-        return self.layers[-1](hidden)
+        outputs = output(hidden)
+        return outputs.astype(jnp.promote_types(outputs.dtype, x.dtype))
 
 
 def _linear(key: PRNGKey, fan_in: int, fan_out: int, scale: float) -> eqx.nn.Linear:

@@ -1,41 +1,81 @@
-"""Mixtures in many dimensions, with fixed centres."""
+"""Mixtures in many dimensions: with fixed centres, and with centres that are redrawn for every batch."""
 
 import math
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 from toylab.claims.base import AbstractClaim, Effect, claims
 from toylab.claims.budgets import Budget
 from toylab.claims.comparisons import best_beta, flat, seeded, variance_cut
+from toylab.config import RunConfig
 
 MARGIN = 0.05
 """What counts as flat: sliced W1 moves by less than 5%."""
-
-
-def _base(budget: Budget, dim: int):
-    make = budget.paper if budget.name == "paper" else budget.short
-    return make(dataset="dgmm", dataset_options={"dim": dim})
+MOST_FLAT = 16
+"""Dimensions up to which it is said to be."""
+BEST = {32: 0.1, 64: 0.4}
+"""Dimensions -> published best beta, on a grid of steps of 0.1."""
+RISE = 0.24
+"""Published growth of the gradient variance from beta = 0 to 1 in 64 dimensions."""
 
 
 class OfMixtures(AbstractClaim):
     """Claims on dgmm, with centres drawn once (the published scripts redraw them for every batch)."""
 
-    note = "Centres are fixed; the published scripts redraw them for every batch, so their target is not one mixture."
+    note = "Centres are fixed; the published scripts redraw them for every batch: see the row dgmm_redrawn."
+    options: ClassVar[dict[str, Any]] = {}
+    """Of the dataset, beside the dimension."""
 
-    def _grid(self, budget: Budget):
+    def grid(self, budget: Budget) -> dict[int, Sequence[float]]:
+        """Dimension -> betas."""
         raise NotImplementedError
+
+    def base(self, budget: Budget, dim: int) -> RunConfig:
+        """Settings of all runs in so many dimensions."""
+        make = budget.paper if budget.name == "paper" else budget.short
+        return make(dataset="dgmm", dataset_options={"dim": dim, **self.options})
 
     def protocol(self, budget: Budget) -> str:
         """How."""
-        base = _base(budget, budget.dims[0])
-        return f"fixed centres, batch {base.batch_size}, max_gap {base.max_gap:g}, {base.steps:,} steps"
+        base, centres = self.base(budget, budget.dims[0]), "redrawn" if self.options else "fixed"
+        return f"{centres} centres, batch {base.batch_size}, max_gap {base.max_gap:g}, {base.steps:,} steps"
 
     def configs(self, budget: Budget):
         """Dimension crossed with beta."""
         return [
             config
-            for dim, betas in self._grid(budget).items()
+            for dim, betas in self.grid(budget).items()
             for beta in betas
-            for config in seeded(_base(budget, dim).replace(beta=beta), budget.seeds)
+            for config in seeded(self.base(budget, dim).replace(beta=beta), budget.seeds)
         ]
+
+    def flatness(self, store, budget: Budget) -> list[Effect]:
+        """The change from beta = 0 to 1, per dimension up to 16."""
+        bases = {dim: self.base(budget, dim) for dim in _few(budget)}
+        return [
+            flat(store, base.replace(beta=1.0), base.replace(beta=0.0), budget.seeds,
+                 name=f"d={dim}: gain of beta=1", margin=MARGIN)
+            for dim, base in bases.items()
+        ]  # fmt: skip
+
+    def minima(self, store, budget: Budget) -> list[Effect]:
+        """The minimum on the grid, per dimension, claimed to a step of the published grid."""
+        effects = []
+        for dim in _many(budget):
+            best, arms, base, lost = best_beta(store, self.base(budget, dim), budget.dgmm_betas, budget.seeds)
+            claimed = BEST[dim]
+            score, floor = (None if math.isnan(x) else x for x in (base.value, base.floor))
+            effects.append(
+                Effect(f"d={dim}: best beta", best, "within", claimed, (claimed - 0.1, claimed + 0.1), "number",
+                       arms, score, floor, base.n, lost=lost)
+            )  # fmt: skip
+        return effects
+
+    def rise(self, store, budget: Budget, name: str = "d=64") -> list[Effect]:
+        """How the gradient variance grows from beta = 0 to 1 in 64 dimensions."""
+        base = self.base(budget, 64)
+        arms = base.replace(beta=1.0), base.replace(beta=0.0)
+        return [variance_cut(store, *arms, budget.seeds, name=name, claimed=RISE, rises=True)]
 
 
 @claims.register("dgmm_flat")
@@ -46,16 +86,13 @@ class DgmmFlat(OfMixtures):
     source = "section on mixtures, sliced W1 by dimension"
     position = 18
 
-    def _grid(self, budget: Budget):
-        return {dim: (0.0, 1.0) for dim in budget.dims if dim <= 16}
+    def grid(self, budget: Budget):
+        """Both ends of beta."""
+        return dict.fromkeys(_few(budget), (0.0, 1.0))
 
     def measure(self, store, budget: Budget):
-        """The change from beta = 0 to 1, per dimension."""
-        return [
-            flat(store, _base(budget, dim).replace(beta=1.0), _base(budget, dim).replace(beta=0.0), budget.seeds,
-                 name=f"d={dim}: gain of beta=1", margin=MARGIN)
-            for dim in self._grid(budget)
-        ]  # fmt: skip
+        """The change, per dimension."""
+        return self.flatness(store, budget)
 
 
 @claims.register("dgmm_best_beta")
@@ -66,21 +103,13 @@ class DgmmBestBeta(OfMixtures):
     source = "section on mixtures, sliced W1 by dimension"
     position = 19
 
-    def _grid(self, budget: Budget):
-        return {dim: budget.dgmm_betas for dim in budget.dims if dim in (32, 64)}
+    def grid(self, budget: Budget):
+        """Every beta."""
+        return dict.fromkeys(_many(budget), budget.dgmm_betas)
 
     def measure(self, store, budget: Budget):
-        """The minimum on the grid, per dimension, claimed to a step of the published grid."""
-        effects = []
-        for dim, betas in self._grid(budget).items():
-            best, arms, base, lost = best_beta(store, _base(budget, dim), betas, budget.seeds)
-            claimed = {32: 0.1, 64: 0.4}[dim]
-            score, floor = (None if math.isnan(x) else x for x in (base.value, base.floor))
-            effects.append(
-                Effect(f"d={dim}: best beta", best, "within", claimed, (claimed - 0.1, claimed + 0.1), "number",
-                       arms, score, floor, base.n, lost=lost)
-            )  # fmt: skip
-        return effects
+        """The minimum, per dimension."""
+        return self.minima(store, budget)
 
 
 @claims.register("dgmm_variance_rises")
@@ -89,31 +118,51 @@ class DgmmVariance(OfMixtures):
 
     statement = "On dgmm_64 the gradient variance rises with beta, 1.24x from 0 to 1."
     source = "a later internal run on dgmm_64"
-    claimed = 0.24
+    claimed = RISE
     position = 20
 
-    def _grid(self, budget: Budget):
+    def grid(self, budget: Budget):
+        """Both ends of beta."""
         return {64: (0.0, 1.0)}
 
     def measure(self, store, budget: Budget):
         """The rise."""
-        base = _base(budget, 64)
-        arms = base.replace(beta=1.0), base.replace(beta=0.0)
-        return [variance_cut(store, *arms, budget.seeds, name="d=64", claimed=self.claimed, rises=True)]
+        return self.rise(store, budget)
 
 
 @claims.register("dgmm_redrawn")
 class DgmmRedrawn(OfMixtures):
-    """The published target."""
+    """The published batches."""
 
-    statement = "The same on mixtures whose centres are redrawn for every batch, as in the published scripts."
-    source = "the authors' public scripts"
+    statement = (
+        "The same where centres are redrawn for every batch, as in the published scripts: sliced W1 does not depend "
+        "on beta in up to 16 dimensions (to 5%), the best beta is 0.1 in 32 and 0.4 in 64, and the gradient variance "
+        "there rises 1.24x."
+    )
+    source = "section on mixtures, with the authors' public scripts"
     position = 21
-    unmeasured = "the lab has no dataset that changes between batches: a dataset is one fixed distribution"
+    note = (
+        "What such a net learns is the mean of all such mixtures: Gaussians around a whole sphere. Scores compare with "
+        "that distribution; the published ones compare with one more draw of 64 centres."
+    )
+    options: ClassVar[dict[str, Any]] = {"redrawn": True}
 
-    def _grid(self, budget: Budget):
-        return {}
+    def grid(self, budget: Budget):
+        """Both ends of beta in few dimensions, every beta in many."""
+        return dict.fromkeys(_few(budget), (0.0, 1.0)) | dict.fromkeys(_many(budget), budget.dgmm_betas)
 
     def measure(self, store, budget: Budget):
-        """Nothing."""
-        return []
+        """The three claims on fixed centres, once more."""
+        return [
+            *self.flatness(store, budget),
+            *self.minima(store, budget),
+            *self.rise(store, budget, "d=64: growth of the gradient variance"),
+        ]
+
+
+def _few(budget: Budget) -> list[int]:
+    return [dim for dim in budget.dims if dim <= MOST_FLAT]
+
+
+def _many(budget: Budget) -> list[int]:
+    return [dim for dim in budget.dims if dim in BEST]
