@@ -30,6 +30,15 @@ def test_a_choice_is_the_member_that_it_names():
         choices([dataset("digits"), members[0]])
 
 
+def test_a_choice_draws_the_batches_of_its_member():
+    """Rows around few centres that are drawn for the batch, not independent points."""
+    redrawn, other = dataset("dgmm", num_components=2, std=1e-3, redrawn=True), dataset("checkerboard")
+    key = jax.random.key(0)
+    batch, labels = choices([other, redrawn])[1].draw_labelled(key, 50)
+    np.testing.assert_allclose(batch, redrawn.draw_labelled(key, 50)[0], rtol=1e-4, atol=1e-5)
+    assert labels is None
+
+
 def test_on_a_cpu_each_dataset_is_a_program_of_its_own():
     assert len(group_by_program(CONFIGS)) == len(NAMES)
     with pytest.raises(ValueError, match="share their structure"):

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
-from toylab.data.base import AbstractDataset, Modes, Moments
-from toylab.types import Count, Matrix, Point, Points, PRNGKey, Scalar
+from toylab.data.base import AbstractDataset, Modes, Moments, Place
+from toylab.types import Count, Labels, Matrix, Point, Points, PRNGKey, Scalar
 
 
 class Choice(AbstractDataset):
@@ -30,6 +30,11 @@ class Choice(AbstractDataset):
     def draw(self, key: PRNGKey, n: int) -> Points:
         """``n`` points: those that the member draws with this key."""
         return jax.lax.switch(self.index, [lambda key, it=it: it.draw(key, n) for it in self.members], key)
+
+    def draw_labelled(self, key: PRNGKey, n: int, place: Place | None = None) -> tuple[Points, Labels | None]:
+        """The batch that the member draws with this key, which may be no ``n`` independent points; no classes."""
+        batches = [lambda key, it=it: it.draw_labelled(key, n, place)[0] for it in self.members]
+        return jax.lax.switch(self.index, batches, key), None
 
     def velocity_moments(self, x: Point, t: Scalar) -> tuple[Point, Matrix]:
         """Those of the member."""
