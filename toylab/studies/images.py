@@ -8,14 +8,12 @@ import numpy as np
 
 from toylab.config import RunConfig
 from toylab.data import create_dataset
-from toylab.image_evaluation import image_score_names
+from toylab.image_evaluation import FEATURE_NETS, REFERENCES, image_score_names
 from toylab.pictures import grid_png
 from toylab.studies.study import Study
 from toylab.sweep import Scoring, cell_name, is_finished, plan
 from toylab.training import load
 
-FEATURES = {"digits": "fdd-v1", "fashion": "ffd-v1"}
-"""Dataset -> the net that knows its images."""
 BETAS, SEEDS = (0.0, 0.25, 0.5, 1.0), (0, 1)
 COLUMNS = 20
 """Images of each run in the picture."""
@@ -42,16 +40,13 @@ def images_study(
         lanes: runs that train together, by default 1: one already fills a device.
 
     Raises:
-        ValueError: data that are no images, or that no packaged net knows.
+        ValueError: data whose real images are not known, or an unknown net: before anything is trained.
         FileNotFoundError: images that are not installed.
     """
-    net = features or FEATURES.get(config.dataset, "")
+    if config.dataset not in REFERENCES:
+        raise ValueError(f"no real images of {config.dataset!r} are known, only of {', '.join(REFERENCES)}")
+    net = features or FEATURE_NETS[config.dataset]
     shape = create_dataset(config.dataset, config.dataset_options).shape
-    if shape.image is None or not net:
-        choices = ", ".join(FEATURES)
-        raise ValueError(
-            f"no feature net is known for {config.dataset!r}, only for {choices}: give --features"
-        )
     names = image_score_names(net, bool(shape.num_classes))
     grid: dict[str, Sequence[Any]] = {name: [value] for name, value in config.to_dict().items()}
     grid |= {"beta": list(betas or BETAS), "seed": list(seeds or SEEDS)}
