@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from toylab.studies.study import Forecast, Study
     from toylab.sweep import Progress
 
-IMAGES_ONLY = ("batch_size", "net_options", "features")
+IMAGES_ONLY = ("config", "batch_size", "net_options", "features")
 """Flags of the study of images."""
+CONFIG = "fashion32-dit-S4"
+"""What the study of images trains unless told otherwise."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +34,14 @@ class Flags:
     paper: six datasets in the plane, eleven betas, three seeds, 200,000 steps, as published; sliced W1.
 
     A short measurement tells beforehand how long it will take. The same line again does only what is missing; files
-    are written whenever it ends, of what is finished by then. SIGTERM and SIGUSR1 save and end with exit code 75, so
-    `timeout 570 toylab study ...` fits it into pieces of ten minutes.
+    are written whenever it ends, of what is finished by then. While runs train SIGTERM and SIGUSR1 save and end with
+    exit code 75, so `timeout --preserve-status 570 toylab study ...` fits it into pieces of ten minutes.
     """
 
     study: Annotated[tyro.conf.Positional[Literal["images", "paper"]], tyro.conf.arg(metavar="STUDY")]
     """images or paper."""
-    config: str = "fashion32-dit-S4"
-    """Of images: a packaged config (`toylab list configs`) or a TOML file."""
+    config: str = ""
+    """Of images: a packaged config (`toylab list configs`) or a TOML file; by default fashion32-dit-S4."""
     datasets: str = ""
     """Of paper: comma-separated; by default the six of its table."""
     betas: str = ""
@@ -97,7 +99,7 @@ def run(flags: Flags) -> int:
 
     n, keys, lanes = flags.score_n or None, flags.score_keys, flags.lanes or None
     if flags.study == "images":
-        config = _changed(find_config(flags.config), flags)
+        config = _changed(find_config(flags.config or CONFIG), flags)
         study = images_study(config, betas, seeds, n, keys, flags.features, lanes)
     else:
         study = paper_study(flags.steps, datasets, betas, seeds, n, keys, lanes)
