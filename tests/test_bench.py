@@ -6,7 +6,7 @@ import pytest
 from tiny import UNMEASURED
 
 from toylab.bench import training
-from toylab.bench.speed import ensemble_speed
+from toylab.bench.speed import Speed, ensemble_speed
 from toylab.bench.targets import H100, TARGETS
 from toylab.bench.training import config_benchmark, kinds_of_step, targets, with_data_at_hand
 from toylab.configs import named_config
@@ -86,6 +86,21 @@ def test_targets_are_judged_by_what_was_measured():
     assert {aim["reached"] for aim in targets("fashion32-dit-B4", facts_of("cpu", 9e9, 1e9))} == {None}
     assert targets("digits-dit-tiny", facts_of(H100, 1.0, 1.0)) == []
     assert set(TARGETS["fashion32-dit-B4"]) <= set(kinds_of_step(named_config("fashion32-dit-B4")))
+
+
+def test_a_smaller_net_has_no_targets_and_small_batches_come_first(monkeypatch):
+    def speed(configs, steps, repeats):
+        return Speed(1.0, (1.0,), 1.0, 1.0, None)
+
+    monkeypatch.setattr(training, "ensemble_speed", speed)
+    monkeypatch.setattr(training, "cost", lambda config: {"flops_step": {"split": 1.0}, "flops_forward": 1.0})
+    monkeypatch.setitem(TARGETS, "digits-dit-tiny", TARGETS["fashion32-dit-B4"])
+    config = named_config("digits-dit-tiny")
+    facts = config_benchmark(config, "digits-dit-tiny", (16, 8))
+    assert list(facts["split_over_plain"]) == ["8", "16"]
+    assert len(facts["targets"]) == 6
+    smaller = config.replace(net_options={**config.net_options, "size": "nano"})
+    assert config_benchmark(smaller, "digits-dit-tiny", (8,))["targets"] == []
 
 
 def test_a_row_that_does_not_fit_leaves_the_others(monkeypatch):

@@ -8,6 +8,7 @@ import jax
 from toylab.bench.speed import Speed, ensemble_speed
 from toylab.bench.targets import BATCH_SIZES, H100, LEAST_RATIO, MOST_BYTES, PEAKS, TARGETS
 from toylab.config import RunConfig
+from toylab.configs import config_names, named_config
 from toylab.cost import cost
 from toylab.data import create_dataset
 from toylab.data.images import image_sets
@@ -32,8 +33,9 @@ def config_benchmark(
 
     Args:
         config: what to train; where its images are not at hand random bytes of their sizes stand in.
-        name: of the config, by which its targets are found.
-        batch_sizes: by default those of ``BATCH_SIZES``, or the config's own.
+        name: of the config, by which its targets are found; there are none for a net that is not that of the name.
+        batch_sizes: by default those of ``BATCH_SIZES``, or the config's own; the smallest is timed first, since a
+            device tells the most memory so far.
         steps: of each timed stretch, after a warm-up.
         repeats: stretches; the median is reported, and all of them.
         tell: called with a line before each measurement.
@@ -49,7 +51,7 @@ def config_benchmark(
         ValueError: a bad setting, or training that diverged.
     """
     config, data = with_data_at_hand(config)
-    sizes = tuple(batch_sizes) or BATCH_SIZES.get(name, (config.batch_size,))
+    sizes = sorted(set(batch_sizes)) or BATCH_SIZES.get(name, (config.batch_size,))
     device = jax.local_devices()[0]
     rows = []
     for size in sizes:
@@ -72,7 +74,12 @@ def config_benchmark(
         "matmul_precision": matmul_precision(),
         "environment": environment(),
     }
-    return {**facts, "targets": targets(name, facts)}
+    return {**facts, "targets": targets(name, facts) if _has_net_of(config, name) else []}
+
+
+def _has_net_of(config: RunConfig, name: str) -> bool:
+    """Whether ``config`` trains the net of the packaged config ``name``, which its targets are about."""
+    return name in config_names() and config.net_options == named_config(name).net_options
 
 
 def with_data_at_hand(config: RunConfig) -> tuple[RunConfig, str]:
