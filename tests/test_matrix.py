@@ -132,6 +132,12 @@ def test_a_reference_must_know_the_velocity():
             matrix_coefficient(run, reference)
 
 
+def test_a_reference_of_other_data_is_refused(theory_run):
+    settings = {**SETTINGS, "dataset": "two_moons", "method": "flow_matching", "beta": 0.0}
+    with pytest.raises(ValueError, match="the reference was trained on two_moons, not eight_gaussians"):
+        matrix_coefficient(theory_run, run_of(tl.RunConfig(**settings)))
+
+
 def test_without_effect_there_is_no_best():
     nothing = Products(np.ones(6), np.zeros((6, 1)), np.zeros((6, 1, 1)), np.zeros(6))
     found = _summary(nothing, np.eye(2)[None], np.ones(1), has_bias=True, velocity="exact")

@@ -1,5 +1,6 @@
 """What stands for the true velocity where nobody knows it: a net trained by flow matching alone."""
 
+import equinox as eqx
 import jax.numpy as jnp
 
 from toylab.methods import Context, Example
@@ -16,12 +17,17 @@ Reference = tuple[Experiment, TrainState]
 
 def check_reference(run: Run, reference: Run) -> None:
     """Raise ValueError where ``reference`` cannot have learned the velocity that ``run`` is about."""
-    if reference.dataset.shape != run.dataset.shape:
-        raise ValueError(f"the reference was trained on {reference.config.dataset}, not {run.config.dataset}")
+    if not eqx.tree_equal(reference.dataset, run.dataset):
+        raise ValueError(f"the reference was trained on {_data_of(reference)}, not {_data_of(run)}")
     if reference.experiment.guidance is not None:
         raise ValueError("the reference was trained with guidance, so it knows no velocity of the data")
     if run.config.label_dropout and not reference.config.label_dropout:
         raise ValueError("the reference has seen no hidden class, the run has: give it a label_dropout too")
+
+
+def _data_of(run: Run) -> str:
+    options = (f"{name}={value}" for name, value in run.config.dataset_options.items())
+    return " ".join([run.config.dataset, *options])[:80]
 
 
 def reference_velocity(reference: Reference, example: Example) -> Point:
