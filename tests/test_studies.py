@@ -137,7 +137,10 @@ def test_the_study_of_images_pairs_seeds_and_noise(call, tmp_path):
         (["paper", "--batch-size", "8"], "--batch-size goes with the study images"),
         (["paper", "--config", "digits-dit-tiny"], "--config goes with the study images"),
         (["images", "--datasets", "two_moons"], "--datasets goes with the study paper"),
-        (["images", "--config", "paper_2d"], "no real images of 'eight_gaussians' are known, only of digits, fashion"),
+        (
+            ["images", "--config", "paper_2d"],
+            "no real images of 'eight_gaussians' are known, only of digits, fashion",
+        ),
         (["paper", "--datasets", "moons"], "unknown dataset 'moons'"),
         (["nothing"], "nothing"),
     ],

@@ -1,6 +1,5 @@
 """A study from its plan to its files: what it will take, what is missing, what was found."""
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,11 +7,23 @@ from typing import Any, NamedTuple
 
 import jax
 
+from toylab import runs
 from toylab.bench.speed import ensemble_speed
 from toylab.parallel import matmul_precision
 from toylab.provenance import environment
 from toylab.studies.table import results_of, study_table
-from toylab.sweep import Cell, Merged, Progress, Scoring, SweepPlan, is_finished, merge, run_sweep, write_plan
+from toylab.sweep import (
+    Cell,
+    Merged,
+    Progress,
+    Scoring,
+    SweepPlan,
+    is_finished,
+    merge,
+    plan_chunks,
+    run_sweep,
+    write_plan,
+)
 from toylab.training.api import group_by_program
 
 PROBE_STEPS = 20
@@ -61,33 +72,29 @@ class Forecast(NamedTuple):
 
 
 def forecast(study: Study, out: Path) -> Forecast | None:
-    """Time the first ensemble that is not trained yet for a few steps; None where nothing is left.
+    """Time the first ensemble that is not finished for a few steps; None where nothing is left.
 
     Its compiled program stays with this process, so that the study itself does not pay for it again.
     """
-    pending = [cell.config for cell in study.cells if not is_finished(out / cell.name, study.scoring)]
+    pending = [cell for cell in study.cells if not is_finished(out / cell.name, study.scoring)]
     if not pending:
         return None
-    groups = group_by_program(pending)
-    lanes = [min(len(group), study.lanes or default_lanes()) for group in groups]
-    speed = ensemble_speed([pending[index] for index in groups[0][: lanes[0]]], PROBE_STEPS, PROBE_REPEATS)
-    chunks = [math.ceil(len(group) / size) for group, size in zip(groups, lanes, strict=True)]
-    steps = sum(count * pending[group[0]].steps for group, count in zip(groups, chunks, strict=True))
+    configs = [cell.config for cell in pending]
+    chunks = plan_chunks(group_by_program(configs), study.lanes)
+    speed = ensemble_speed([configs[index] for index in chunks[0]], PROBE_STEPS, PROBE_REPEATS)
+    left = [cell.config.steps - _trained_steps(out / cell.name) for cell in pending]
     return Forecast(
         len(pending),
-        sum(chunks),
-        lanes[0],
+        len(chunks),
+        len(chunks[0]),
         speed.steps_per_second,
         speed.compile_seconds,
-        steps / speed.steps_per_second,
+        sum(max(left[index] for index in chunk) for chunk in chunks) / speed.steps_per_second,
     )
 
 
-def default_lanes() -> int:
-    """Lanes of one ensemble of a sweep."""
-    from toylab.sweep.running import LANES_PER_DEVICE
-
-    return LANES_PER_DEVICE * jax.local_device_count()
+def _trained_steps(folder: Path) -> int:
+    return runs.read_run(folder).header.step if runs.is_run(folder) else 0
 
 
 def run_study(study: Study, out: Path, on_progress: Callable[[Progress], None] = lambda done: None) -> float:

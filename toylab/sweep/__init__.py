@@ -7,7 +7,7 @@ line again does what is missing.
 from toylab.sweep.cells import Cell, cell_name, plan, shard, where_used
 from toylab.sweep.merging import Merged, merge, write_merged
 from toylab.sweep.planfile import SweepPlan, read_plan, write_plan
-from toylab.sweep.running import SCORES, Progress, Scoring, equal_chunks, is_finished, run_sweep
+from toylab.sweep.running import SCORES, Progress, Scoring, equal_chunks, is_finished, plan_chunks, run_sweep
 
 __all__ = [
     "SCORES",
@@ -21,6 +21,7 @@ __all__ = [
     "is_finished",
     "merge",
     "plan",
+    "plan_chunks",
     "read_plan",
     "run_sweep",
     "shard",

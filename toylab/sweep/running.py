@@ -110,7 +110,7 @@ def run_sweep(
     done = Progress(len(cells) - len(pending), 0, len(cells))
     on_progress(done)
     started = [load(out / cell.name) if runs.is_run(out / cell.name) else None for cell in pending]
-    for chunk in _plan_chunks(group_by_program([cell.config for cell in pending], started), lanes):
+    for chunk in plan_chunks(group_by_program([cell.config for cell in pending], started), lanes):
         untrained = [i for i in chunk if (run := started[i]) is None or run.status == "unfinished"]
         trained = train_many(
             [pending[i].config for i in untrained],
@@ -154,8 +154,8 @@ def score(run, scoring: Scoring) -> None:
     write_scores(run.path, evaluate(run, scoring.names, n=scoring.n, num_keys=scoring.num_keys))
 
 
-def _plan_chunks(groups: Sequence[Sequence[int]], lanes: int | None) -> list[Sequence[int]]:
-    """What trains together, in order: the groups in chunks of at most ``lanes``."""
+def plan_chunks(groups: Sequence[Sequence[int]], lanes: int | None) -> list[Sequence[int]]:
+    """What trains together, in order: the groups in chunks of at most ``lanes``, by default 8 per device."""
     import jax
 
     largest = lanes or LANES_PER_DEVICE * jax.local_device_count()
