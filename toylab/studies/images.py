@@ -1,4 +1,4 @@
-"""The effect of beta alone on images: paired seeds, paired noise of the samples, Frechet distance by features."""
+"""The effect of beta alone on images: paired seeds, paired noise of the samples, Frechet distance of features."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -23,7 +23,7 @@ NUM_SEEN = 64
 def image_plot(run: "Run", seed: int = 0) -> "Figure":
     """Samples (the method's ``eval_nfe`` evaluations each), data of the same classes, and the history.
 
-    Pixels that are not finite are grey, and their images counted in the title.
+    Pixels that are NaN are grey, infinite ones white or black; images that have any are counted in the title.
     """
     from toylab.plots import image_run_figure
 
