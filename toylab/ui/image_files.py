@@ -148,7 +148,10 @@ def _shape(config: RunConfig, dim: int) -> "tuple[DataShape, str]":
     from toylab.types import DataShape
 
     try:
-        shape, missing = create_dataset(config.dataset, config.dataset_options).shape, ""
+        dataset = create_dataset(config.dataset, config.dataset_options)
+        if dataset.is_stand_in:
+            raise ValueError(f"is on a stand-in for {config.dataset}, which nothing is trained on")
+        shape, missing = dataset.shape, ""
     except FileNotFoundError as error:
         side = round(np.sqrt(dim))
         shape, missing = DataShape(dim, (side, side, 1), 0), one_line(error)
