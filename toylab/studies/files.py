@@ -81,8 +81,8 @@ def as_markdown(content: Mapping[str, Any]) -> str:
         f"# {content['question']}",
         "",
         f"{content['metric']}{by}, n = {scoring['n']:,}, {scoring['num_keys']} key(s); lower is better. Intervals "
-        "are 95% over seeds (Student's t), differences paired by seed. The floor is what real data score at this n, or, "
-        "of images, at half of the real ones where those are fewer.",
+        "are 95% over seeds (Student's t), differences paired by seed. The floor is what real data score at this n; "
+        "where that is more than half of the real images, at half of them.",
         "A reading is of one interval by itself: of twenty differences that are zero, one is read as something.",
         "",
         f"{content['device']}, {content['environment']['date']}, {len(content['runs'])} runs finished, "

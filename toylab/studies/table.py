@@ -19,7 +19,7 @@ class Result(NamedTuple):
         beta: its coefficient.
         seed: of training; runs of one seed share initialisation, data, noise and times.
         value: its score, lower is better; NaN where it diverged or its samples were not finite.
-        floor: what real data score at this n, or at half of the real images where that is fewer.
+        floor: what real data score at this n, or at half of the real images where n is more.
         n: samples behind the score.
     """
 
