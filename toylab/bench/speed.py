@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from toylab.config import RunConfig
+from toylab.split import AskedLayout
 from toylab.training.ensemble import Ensemble
 from toylab.training.experiment import build_experiment
 
@@ -34,13 +35,16 @@ class Speed(NamedTuple):
     peak_bytes: int | None
 
 
-def ensemble_speed(configs: Sequence[RunConfig], steps: int, repeats: int) -> Speed:
+def ensemble_speed(
+    configs: Sequence[RunConfig], steps: int, repeats: int, layout: AskedLayout | None = None
+) -> Speed:
     """Train ``configs`` as lanes of one ensemble, for ``repeats`` stretches of ``steps`` each, and time them.
 
     Args:
         configs: of one structure; stand-ins for data will do.
         steps: of each stretch.
         repeats: stretches.
+        layout: of a single lane over several devices, as `train` has it; by default it is on one.
 
     Raises:
         ValueError: a bad setting, or training that diverged.
@@ -48,7 +52,8 @@ def ensemble_speed(configs: Sequence[RunConfig], steps: int, repeats: int) -> Sp
     total = WARM_UP + repeats * steps
     # A run that is over would stand still, and that is fast.
     ensemble = Ensemble(
-        [build_experiment(config.replace(steps=max(config.steps, total))) for config in configs]
+        [build_experiment(config.replace(steps=max(config.steps, total))) for config in configs],
+        layout=layout,
     )
     start = time.perf_counter()
     ensemble.advance(WARM_UP)

@@ -81,7 +81,7 @@ def forecast(study: Study, out: Path) -> Forecast | None:
         return None
     configs = [cell.config for cell in pending]
     chunks = plan_chunks(group_by_program(configs), study.lanes)
-    speed = ensemble_speed([configs[index] for index in chunks[0]], PROBE_STEPS, PROBE_REPEATS)
+    speed = ensemble_speed([configs[index] for index in chunks[0]], PROBE_STEPS, PROBE_REPEATS, "auto")
     left = [cell.config.steps - _trained_steps(out / cell.name) for cell in pending]
     return Forecast(
         len(pending),
