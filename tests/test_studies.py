@@ -141,6 +141,11 @@ def test_the_study_of_images_pairs_seeds_and_noise(call, tmp_path):
             ["images", "--config", "paper_2d"],
             "no real images of 'eight_gaussians' are known, only of digits, fashion",
         ),
+        (
+            ["images", "--config", "digits-dit-tiny", "--features", "ffd-v1"],
+            "ffd-v1 takes images of shape (32, 32, 1)",
+        ),
+        (["images", "--config", "digits-dit-tiny", "--score-n", "1"], "at least 2 samples, got n = 1"),
         (["paper", "--datasets", "moons"], "unknown dataset 'moons'"),
         (["nothing"], "nothing"),
     ],

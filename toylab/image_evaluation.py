@@ -17,6 +17,7 @@ from toylab.features.scores import ACCURACY, KERNEL
 from toylab.metrics.floor import Score
 from toylab.sampling import balanced_labels
 from toylab.training import Run
+from toylab.types import DataShape
 
 NUM_IMAGES = 10_000
 """Images per key where nobody says how many."""
@@ -114,14 +115,16 @@ def final_image_scores(
     }
 
 
-def image_score_names(net: str, labelled: bool) -> tuple[str, ...]:
-    """What `final_image_scores` measures by ``net`` of images with or without classes.
+def image_score_names(net: str, shape: DataShape) -> tuple[str, ...]:
+    """What `final_image_scores` measures by ``net`` of images of that shape, with or without classes.
 
     Raises:
-        ValueError: an unknown net, or weights that are damaged.
+        ValueError: an unknown net, one that takes other images, or weights that are damaged.
     """
     loaded = features.load(net)
-    told = labelled and loaded.accuracy is not None
+    assert shape.image is not None
+    loaded.prepare(np.zeros((1, *shape.image), np.float32))  # refuses what it does not take
+    told = bool(shape.num_classes) and loaded.accuracy is not None
     return (loaded.distance, KERNEL, *([ACCURACY] if told else []))
 
 

@@ -40,14 +40,17 @@ def images_study(
         lanes: runs that train together, by default 1: one already fills a device.
 
     Raises:
-        ValueError: data whose real images are not known, or an unknown net: before anything is trained.
+        ValueError: data whose real images are not known, a net that is unknown or takes other images, or ``n`` below
+            2: before anything is trained.
         FileNotFoundError: images that are not installed.
     """
     if config.dataset not in REFERENCES:
         raise ValueError(f"no real images of {config.dataset!r} are known, only of {', '.join(REFERENCES)}")
+    if n is not None and n < 2:
+        raise ValueError(f"a Frechet distance needs at least 2 samples, got n = {n}")
     net = features or FEATURE_NETS[config.dataset]
     shape = create_dataset(config.dataset, config.dataset_options).shape
-    names = image_score_names(net, bool(shape.num_classes))
+    names = image_score_names(net, shape)
     grid: dict[str, Sequence[Any]] = {name: [value] for name, value in config.to_dict().items()}
     grid |= {"beta": list(betas or BETAS), "seed": list(seeds or SEEDS)}
     return Study(
