@@ -31,6 +31,24 @@ QUICKLY_COMPILED = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expen
 parallel._CPU_OPTIONS |= QUICKLY_COMPILED
 
 
+SLOW = "--slow"
+
+
+def pytest_addoption(parser):
+    parser.addoption(SLOW, action="store_true", help="run the slow tests too, as .ci/run does")
+
+
+def pytest_report_header(config):
+    return None if config.getoption(SLOW) else f"slow tests are left out: {SLOW} runs them too"
+
+
+def pytest_collection_modifyitems(config, items):
+    slow = [] if config.getoption(SLOW) else [item for item in items if item.get_closest_marker("slow")]
+    if slow:
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if not item.get_closest_marker("slow")]
+
+
 collect_ignore = ["many_devices.py", "shortened_notebooks.py"]
 """Scripts that tests start."""
 

@@ -52,6 +52,10 @@ def test_batched_lanes_share_a_program_whatever_their_data(monkeypatch):
     assert (
         len(group_by_program([*CONFIGS, UNMEASURED.replace(dataset="dgmm", dataset_options={"dim": 4})])) == 2
     )
+    many = UNMEASURED.replace(
+        dataset="points", dataset_options={"array": np.zeros((10_000, 2)) + np.arange(2)}
+    )
+    assert len(group_by_program([*CONFIGS, many])) == 2  # its points would be held by every lane
     chosen = CONFIGS[1:4:2]
     together = Ensemble([build_experiment(config) for config in chosen])
     together.advance(10)

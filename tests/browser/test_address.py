@@ -68,6 +68,7 @@ def test_the_address_keeps_what_it_means(server, visit):
         page.reload()
 
 
+@pytest.mark.slow
 def test_a_shared_address_trains_the_same_run(server, visit):
     first = visit()
     arrive(first, server.address, "width=32&batch=64")

@@ -29,6 +29,7 @@ def test_a_second_visitor_waits_and_takes_over(server, visit):
     wait_for(lambda: state(second) == "RUNNING" and status(second)[1] > 0, 10)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_visitors_that_have_gone_leave_nothing_behind(own_server, visit):
     def cycle():

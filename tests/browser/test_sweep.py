@@ -5,6 +5,7 @@ from .visiting import settle
 from .waiting import wait_for
 
 
+@pytest.mark.slow
 def test_the_cells_of_a_seed_open_in_compare(server, visit):
     page = visit()
     page.goto(f"{server.address}/sweep?steps=1000&width=32")

@@ -12,7 +12,8 @@ from toylab.types import Count, Labels, Matrix, Point, Points, PRNGKey, Scalar
 class Choice(AbstractDataset):
     """The distribution number ``index`` of ``members``.
 
-    Where lanes are batched every member is drawn from and one is kept: cheap for points in the plane, beside a net.
+    Where lanes are batched every member is drawn from and one is kept: cheap for points in the plane, beside a net. The
+    exact velocity, where a method asks for it, costs that of all members.
 
     Args:
         members: of one dimension, without classes.

@@ -11,15 +11,23 @@ from toylab import parallel
 from toylab.data.choice import choices
 from toylab.training.experiment import Experiment, structure
 
+MAX_MIXED_BYTES = 65_536
+"""Data with more numbers of their own have a program of their own: every lane would hold those of all."""
+
 
 def program_of(experiment: Experiment) -> Hashable:
     """What must agree for two experiments to be trained by one program on the devices at hand.
 
     On a CPU every lane runs by itself, and its data are part of its program. Where lanes are batched, data in the plane
-    (or any points without classes) of one dimension can differ from lane to lane.
+    (or any points without classes) of one dimension can differ from lane to lane, unless they are large.
     """
     shape = experiment.dataset.shape
-    if not parallel.batches_lanes() or shape.image or shape.num_classes:
+    if (
+        not parallel.batches_lanes()
+        or shape.image
+        or shape.num_classes
+        or _size(experiment) > MAX_MIXED_BYTES
+    ):
         return structure(experiment)
     return shape, structure(eqx.tree_at(lambda each: each.dataset, experiment, None))
 
@@ -45,3 +53,8 @@ def _identity(experiment: Experiment) -> Hashable:
     """What tells datasets apart: structure and numbers."""
     leaves, treedef = jax.tree.flatten(experiment.dataset)
     return treedef, tuple((leaf.shape, str(leaf.dtype), np.asarray(leaf).tobytes()) for leaf in leaves)
+
+
+def _size(experiment: Experiment) -> int:
+    """Bytes of the numbers that a dataset is made of."""
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(eqx.filter(experiment.dataset, eqx.is_array)))
