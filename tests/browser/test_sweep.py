@@ -1,5 +1,7 @@
 """A sweep from its start to Compare."""
 
+import pytest
+
 from .lab import press
 from .visiting import settle
 from .waiting import wait_for
