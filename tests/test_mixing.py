@@ -52,9 +52,8 @@ def test_batched_lanes_share_a_program_whatever_their_data(monkeypatch):
     assert (
         len(group_by_program([*CONFIGS, UNMEASURED.replace(dataset="dgmm", dataset_options={"dim": 4})])) == 2
     )
-    many = UNMEASURED.replace(
-        dataset="points", dataset_options={"array": np.zeros((10_000, 2)) + np.arange(2)}
-    )
+    cloud = {"array": np.random.default_rng(0).normal(size=(10_000, 2)), "std": 0.1}
+    many = UNMEASURED.replace(dataset="points", dataset_options=cloud)
     assert len(group_by_program([*CONFIGS, many])) == 2  # its points would be held by every lane
     chosen = CONFIGS[1:4:2]
     together = Ensemble([build_experiment(config) for config in chosen])
