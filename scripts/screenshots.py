@@ -93,6 +93,7 @@ def visit(page: Page, module: ModuleType, alone: bool) -> None:
 def settle(page: Page) -> None:
     """Wait until the page's script has run and its pictures are drawn."""
     page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for(timeout=TIMEOUT)
+    page.locator("[data-testid=stAlert]", has_text="Evaluating").wait_for(state="hidden", timeout=TIMEOUT)
     page.mouse.move(0, 0)
     page.wait_for_timeout(1500)
 
