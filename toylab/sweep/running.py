@@ -132,9 +132,13 @@ def _score_all(done: Sequence, scoring: Scoring) -> None:
         for run in done:
             score(run, scoring)
         return
+    # One run of each dataset goes first: it finds the floor of all others there, which workers that come to a new
+    # dataset together would each find again.
+    first = {run.config.dataset: run for run in reversed(done)}
+    ordered = sorted(done, key=lambda run: run is not first[run.config.dataset])
     pool = ThreadPoolExecutor(workers, thread_name_prefix="toylab-score")
     try:
-        list(pool.map(lambda run: score(run, scoring), done))
+        list(pool.map(lambda run: score(run, scoring), ordered))
     finally:
         pool.shutdown(cancel_futures=True)  # after Ctrl-C nobody waits for the rest
 
