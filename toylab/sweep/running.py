@@ -5,6 +5,7 @@ without any of them knowing of the others.
 """
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -36,11 +37,12 @@ class Scoring(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """How far a sweep has come: cells finished before it began, finished by it, and all of them."""
+    """How far a sweep has come: cells finished before it began, finished by it, and all of them; seconds of scoring."""
 
     skipped: int
     trained: int
     total: int
+    scoring_seconds: float = 0.0
 
 
 def is_finished(folder: Path, scoring: Scoring | None = None) -> bool:
@@ -119,8 +121,10 @@ def run_sweep(
             progress=progress,
         )
         unscored = [run for i in chunk if (run := started[i]) is not None and i not in untrained]
+        begin = time.perf_counter()
         _score_all([run for run in [*unscored, *trained] if run.status == "done"], scoring)
-        done = done._replace(trained=done.trained + len(chunk))
+        seconds = done.scoring_seconds + time.perf_counter() - begin
+        done = done._replace(trained=done.trained + len(chunk), scoring_seconds=seconds)
         on_progress(done)
     return done
 
