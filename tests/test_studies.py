@@ -10,8 +10,11 @@ from tiny import UNMEASURED
 import toylab as tl
 from toylab.claims import budget
 from toylab.claims.rows.table_2d import Table2d
+from toylab.studies import paper
 from toylab.studies.paper import paper_study
+from toylab.studies.study import Forecast
 from toylab.studies.table import Result, study_table
+from toylab.studies.timing import Piece, Timing, read_timing
 from toylab.sweep import Cell, cell_name, read_plan
 
 
@@ -102,11 +105,88 @@ def test_the_paper_study_from_command_to_files(call, tmp_path):
     ]  # fmt: skip
     assert "| two_moons | 1 |" in (tmp_path / "found" / "table.md").read_text()
     assert len(read_plan(tmp_path / "runs").cells) == 4
-    code, out, err = call(*PAPER, "--out", tmp_path / "runs", "--json")
+    again = (*PAPER, "--out", tmp_path / "runs", "--results", tmp_path / "found", "--json")
+    code, out, err = call(*again)
     assert "nothing to train" in err
     assert json.loads(out)["table"] == content["table"]
+    assert json.loads(out)["timing"] == content["timing"]  # the measurement stays
+    (tmp_path / "runs" / content["runs"][0]["name"] / "scores.json").unlink()
+    timing = json.loads(call(*again)[1])["timing"]
+    assert timing["forecast"] == content["timing"]["forecast"]
+    assert [piece["runs"] for piece in timing["pieces"]] == [4, 1]
+    assert timing["pieces"][:1] == content["timing"]["pieces"]
+    for part in ("training_seconds", "scoring_seconds"):
+        assert timing[part] == sum(piece[part] for piece in timing["pieces"]) > content["timing"][part] > 0
     code, _, err = call(*PAPER[:-2], "--score-n", 32, "--out", tmp_path / "runs")
     assert (code, "is another plan" in err) == (2, True)
+
+
+@pytest.mark.usefixtures("small_nets")
+def test_an_arm_that_diverges_at_once_has_no_speed_and_stops_nothing(call, tmp_path, monkeypatch):
+    small = paper.paper_study
+
+    def wild(*arguments):
+        study = small(*arguments)
+        configs = [cell.config.replace(learning_rate=10.0, optimizer="sgd") for cell in study.cells]
+        return study._replace(cells=tuple(Cell(cell_name(config), config) for config in configs))
+
+    monkeypatch.setattr("toylab.studies.paper.paper_study", wild)
+    code, out, err = call(*PAPER, "--betas", 0, "--seeds", 0, "--steps", 60, "--out", tmp_path, "--json")
+    assert code == 3, err
+    assert "1 runs left, 1 together: speed unknown" in err
+    content = json.loads(out)
+    assert [row["lost"] for row in content["table"]] == [1]
+    assert content["timing"]["forecast"]["steps_per_second"] is None
+    assert [piece["runs"] for piece in content["timing"]["pieces"]] == [1]
+
+
+def damage(content, *path, value):
+    """A copy of ``content`` with another value at ``path``."""
+    copied = json.loads(json.dumps(content))
+    *inner, last = path
+    target = copied
+    for key in inner:
+        target = target[key]
+    target[last] = value
+    return copied
+
+
+def test_a_timing_is_read_back_or_starts_anew(tmp_path):
+    study = paper_study(0, ["two_moons"], [0.0], [0, 1])
+    timing = Timing(Forecast(2, 1, 2, None, None, None), (Piece("2026-01-01", "1 x cpu", 1, 1.0, 2.0, 3.0),))
+    content = {
+        "study": "paper", "scoring": study.scoring._asdict(), "runs": [{"name": study.cells[0].name}],
+        "missing": [study.cells[1].name], "timing": timing.to_json(),
+    }  # fmt: skip
+
+    def read(text, out=tmp_path):
+        (tmp_path / "study.json").write_text(text)
+        return read_timing(tmp_path, study, out)
+
+    assert read(json.dumps(content)) == Timing()  # of runs that are no longer there
+    (tmp_path / study.cells[0].name).mkdir()
+    (tmp_path / study.cells[0].name / "config.json").write_text("{}")
+    assert read(json.dumps(content)) == timing
+    piece = ("timing", "pieces", 0)
+    for bad in (
+        damage(content, "missing", value=[]),
+        damage(content, "study", value="images"),
+        damage(content, "scoring", "n", value=64),
+        damage(content, "runs", value=[[]]),
+        damage(content, "timing", value=None),
+        damage(content, "timing", "pieces", value="x"),
+        damage(content, "timing", "forecast", "lanes", value=True),
+        damage(content, *piece, "runs", value=10**400),
+        damage(content, *piece, "training_seconds", value=math.nan),
+        damage(content, *piece, "scoring_seconds", value="3"),
+        damage(content, *piece, "more_seconds", value=3),
+        damage(content, *piece, "device", value="x" * 1000),
+        [],
+    ):
+        assert read(json.dumps(bad)) == Timing(), bad
+    assert read("[" * 100_000) == read("{") == Timing()
+    (tmp_path / "study.json").unlink()
+    assert read_timing(tmp_path, study, tmp_path) == Timing()
 
 
 def test_the_study_of_images_pairs_seeds_and_noise(call, tmp_path):

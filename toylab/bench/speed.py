@@ -17,6 +17,10 @@ WARM_UP = 2
 """Steps before the clock starts: they compile the program."""
 
 
+class Diverged(ValueError):
+    """A lane that stands still, since it diverged: nothing to time."""
+
+
 class Speed(NamedTuple):
     """What was timed.
 
@@ -47,7 +51,8 @@ def ensemble_speed(
         layout: of a single lane over several devices, as `train` has it; by default it is on one.
 
     Raises:
-        ValueError: a bad setting, or training that diverged.
+        Diverged: a lane that diverged, a ValueError.
+        ValueError: a bad setting.
     """
     total = WARM_UP + repeats * steps
     # A run that is over would stand still, and that is fast.
@@ -65,7 +70,7 @@ def ensemble_speed(
         speeds.append(steps / (time.perf_counter() - start))
     for config, step in zip(configs, ensemble.diverged_at(), strict=True):
         if step >= 0:
-            raise ValueError(
+            raise Diverged(
                 f"diverged at step {step} with learning_rate={config.learning_rate:g}: nothing to time"
             )
     losses = [float(window.loss) / total for window in ensemble.take_window()]

@@ -33,9 +33,10 @@ class Flags:
     images: beta alone, on images; one-step samples of paired noise, Frechet distance of features with its floor.
     paper: six datasets in the plane, eleven betas, three seeds, 200,000 steps, as published; sliced W1.
 
-    A short measurement tells beforehand how long it will take. The same line again does only what is missing; files
-    are written whenever it ends, of what is finished by then. While runs train SIGTERM and SIGUSR1 save and end with
-    exit code 75, so `timeout --preserve-status 570 toylab study ...` fits it into pieces of ten minutes.
+    A short measurement tells beforehand how long it will take. The same line again does only what is missing. While
+    runs train SIGTERM and SIGUSR1 save, write the files of what is finished by then and end with exit code 75, so
+    `timeout --preserve-status 570 toylab study ...` fits it into pieces of ten minutes; study.json adds up what they
+    took. A signal at another time ends the command at once: the next call writes the files.
     """
 
     study: Annotated[tyro.conf.Positional[Literal["images", "paper"]], tyro.conf.arg(metavar="STUDY")]
@@ -108,7 +109,7 @@ def run(flags: Flags) -> int:
     results = flags.results or out
     make_writable(out)
     make_writable(results)
-    content, code = _answered(study, out)
+    content, code = _answered(study, out, results)
     drawn = picture(study, out) if flags.study == "images" else None
     if drawn is not None:
         content["picture_rows"] = drawn[1]
@@ -133,22 +134,26 @@ def _changed(config: Any, flags: Flags) -> Any:
     return config.replace(**changes)
 
 
-def _answered(study: "Study", out: Path) -> tuple[dict[str, Any], int]:
+def _answered(study: "Study", out: Path, results: Path) -> tuple[dict[str, Any], int]:
     """What is found once everything is trained, or once somebody stopped it; and the exit code."""
     import time
+    from datetime import UTC, datetime
 
-    from toylab.studies.study import findings, forecast, run_study
+    from toylab.studies.study import devices, findings, forecast, run_study
+    from toylab.studies.timing import Piece, read_timing
     from toylab.training import TrainingInterrupted
 
     note(f"{study.question} {len(study.cells)} runs of {study.cells[0].config.steps:,} steps")
+    timing = read_timing(results, study, out)
     begin = time.perf_counter()
     expected = forecast(study, out)
     tell_forecast(expected)
-    timing: dict[str, Any] = {"forecast": None if expected is None else expected._asdict()}
-    timing["forecast_seconds"] = time.perf_counter() - begin
+    forecast_seconds = time.perf_counter() - begin
+    finished, scoring_seconds = 0, 0.0
 
     def tell(done: "Progress") -> None:
-        timing["trained"], timing["already_finished"] = done.trained, done.skipped
+        nonlocal finished, scoring_seconds
+        finished, scoring_seconds = done.trained, done.scoring_seconds
         note(
             f"{done.skipped + done.trained} of {done.total} runs finished, {time.perf_counter() - begin:.0f} s"
         )
@@ -160,8 +165,13 @@ def _answered(study: "Study", out: Path) -> tuple[dict[str, Any], int]:
     except TrainingInterrupted as stop:
         note(f"interrupted, state saved in {out}; the same command continues")
         code = REQUEUE if stop.requeue else INTERRUPTED
-    timing["seconds"] = time.perf_counter() - begin
-    content = findings(study, out, timing)
+    if expected is not None:  # else this call did nothing that could be timed
+        # Only training is ever interrupted here, so all that was not told as scoring belongs to it.
+        training_seconds = time.perf_counter() - begin - forecast_seconds - scoring_seconds
+        date = datetime.now(UTC).isoformat(timespec="seconds")
+        piece = Piece(date, devices(), finished, forecast_seconds, training_seconds, scoring_seconds)
+        timing = timing.with_piece(expected, piece)
+    content = findings(study, out, timing.to_json())
     if code == DONE and any(row["status"] == "diverged" for row in content["runs"]):
         code = DIVERGED
     return content, code
@@ -172,9 +182,13 @@ def tell_forecast(expected: "Forecast | None") -> None:
     if expected is None:
         note("all runs are finished: nothing to train")
         return
+    left = f"{expected.runs} runs left, {expected.lanes} together"
+    if expected.steps_per_second is None or expected.training_seconds is None:
+        note(f"{left}: speed unknown, since one of these diverged while it was measured; training goes on")
+        return
     minutes = expected.training_seconds / 60
     note(
-        f"{expected.runs} runs left, {expected.lanes} together: {expected.steps_per_second:.3g} steps/s each after "
+        f"{left}: {expected.steps_per_second:.3g} steps/s each after "
         f"{expected.compile_seconds:.0f} s of compilation; about {minutes:.1f} minutes of training in "
         f"{expected.programs} ensemble(s), and scores after it"
     )

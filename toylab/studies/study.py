@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 
 from toylab import runs
-from toylab.bench.speed import ensemble_speed
+from toylab.bench.speed import Diverged, ensemble_speed
 from toylab.parallel import matmul_precision
 from toylab.provenance import environment
 from toylab.studies.table import results_of, study_table
@@ -58,17 +58,18 @@ class Forecast(NamedTuple):
         runs: that are not finished.
         programs: ensembles that train one after another.
         lanes: of the measured one.
-        steps_per_second: of that ensemble, all lanes side by side.
-        compile_seconds: of it.
-        training_seconds: of all that is left, compilation of other programs and scoring left out.
+        steps_per_second: of that ensemble, all lanes side by side; None where one of them diverged so early that there
+            was nothing to time.
+        compile_seconds: of it; None likewise.
+        training_seconds: of all that is left, compilation of other programs and scoring left out; None likewise.
     """
 
     runs: int
     programs: int
     lanes: int
-    steps_per_second: float
-    compile_seconds: float
-    training_seconds: float
+    steps_per_second: float | None = None
+    compile_seconds: float | None = None
+    training_seconds: float | None = None
 
 
 def forecast(study: Study, out: Path) -> Forecast | None:
@@ -81,15 +82,17 @@ def forecast(study: Study, out: Path) -> Forecast | None:
         return None
     configs = [cell.config for cell in pending]
     chunks = plan_chunks(group_by_program(configs), study.lanes)
-    speed = ensemble_speed([configs[index] for index in chunks[0]], PROBE_STEPS, PROBE_REPEATS, "auto")
+    size = Forecast(len(pending), len(chunks), len(chunks[0]))
+    try:
+        speed = ensemble_speed([configs[index] for index in chunks[0]], PROBE_STEPS, PROBE_REPEATS, "auto")
+    except Diverged:  # a finding of the study, not a reason to refuse it
+        return size
     left = [cell.config.steps - _trained_steps(out / cell.name) for cell in pending]
-    return Forecast(
-        len(pending),
-        len(chunks),
-        len(chunks[0]),
-        speed.steps_per_second,
-        speed.compile_seconds,
-        sum(max(left[index] for index in chunk) for chunk in chunks) / speed.steps_per_second,
+    steps = sum(max(left[index] for index in chunk) for chunk in chunks)
+    return size._replace(
+        steps_per_second=speed.steps_per_second,
+        compile_seconds=speed.compile_seconds,
+        training_seconds=steps / speed.steps_per_second,
     )
 
 
@@ -134,10 +137,15 @@ def findings(study: Study, out: Path, timing: dict[str, Any]) -> dict[str, Any]:
         ],
         "missing": list(merged.missing),
         "timing": timing,
-        "device": f"{jax.local_device_count()} x {jax.local_devices()[0].device_kind}",
+        "device": devices(),
         "matmul_precision": matmul_precision(),
         "environment": environment(),
     }
+
+
+def devices() -> str:
+    """What this process computes on: how many of which kind."""
+    return f"{jax.local_device_count()} x {jax.local_devices()[0].device_kind}"
 
 
 def merged_runs(study: Study, out: Path) -> Merged:

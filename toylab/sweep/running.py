@@ -5,6 +5,7 @@ without any of them knowing of the others.
 """
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -36,11 +37,12 @@ class Scoring(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """How far a sweep has come: cells finished before it began, finished by it, and all of them."""
+    """How far a sweep has come: cells finished before it began, finished by it, and all of them; seconds of scoring."""
 
     skipped: int
     trained: int
     total: int
+    scoring_seconds: float = 0.0
 
 
 def is_finished(folder: Path, scoring: Scoring | None = None) -> bool:
@@ -119,8 +121,10 @@ def run_sweep(
             progress=progress,
         )
         unscored = [run for i in chunk if (run := started[i]) is not None and i not in untrained]
+        begin = time.perf_counter()
         _score_all([run for run in [*unscored, *trained] if run.status == "done"], scoring)
-        done = done._replace(trained=done.trained + len(chunk))
+        seconds = done.scoring_seconds + time.perf_counter() - begin
+        done = done._replace(trained=done.trained + len(chunk), scoring_seconds=seconds)
         on_progress(done)
     return done
 
@@ -132,9 +136,13 @@ def _score_all(done: Sequence, scoring: Scoring) -> None:
         for run in done:
             score(run, scoring)
         return
+    # One run of each dataset goes first: it finds the floor of all others there, which workers that come to a new
+    # dataset together would each find again.
+    first = {run.config.dataset: run for run in reversed(done)}
+    ordered = sorted(done, key=lambda run: run is not first[run.config.dataset])
     pool = ThreadPoolExecutor(workers, thread_name_prefix="toylab-score")
     try:
-        list(pool.map(lambda run: score(run, scoring), done))
+        list(pool.map(lambda run: score(run, scoring), ordered))
     finally:
         pool.shutdown(cancel_futures=True)  # after Ctrl-C nobody waits for the rest
 
