@@ -83,7 +83,7 @@ BUDGETS: dict[str, Budget] = {
         ),
         Budget(
             "quick",
-            "every claim that two cores can measure in twenty minutes, most with shortened training",
+            "every claim, most with shortened training; aims at twenty minutes on two free cores",
             seeds=(0, 1, 2, 3, 4),
             steps=5_000,
             separated_steps=10_000,

@@ -35,7 +35,7 @@ MARKS = {
     "not measured": ":gray[– not measured]",
 }
 """A shape, a word and a colour for each verdict, from best to unknown."""
-HOW = "`toylab claims --budget quick` makes a ledger in twenty minutes on two cores."
+HOW = "`toylab claims --budget quick` makes such a ledger; it aims at twenty minutes on two free cores."
 FOOTNOTE = (
     "\\* Not the published settings: the verdict is on those named with the claim, not on the paper's runs."
 )
