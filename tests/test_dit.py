@@ -1,5 +1,7 @@
 """The transformer: its size, its symmetries, its derivative, and what each option may and may not change."""
 
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 
 from toylab.budget import matmul_flops
 from toylab.nets import flat_net, nets
+from toylab.nets.dit import dit
 from toylab.nets.patches import from_patches, positions, to_patches
 from toylab.nets.transformer import attention
 from toylab.types import DataShape
@@ -172,3 +175,17 @@ def test_a_second_head():
 def test_bad_options_are_named(options, said):
     with pytest.raises(ValueError, match=said):
         net_of(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"encoder_depth": 0.5}, "encoder_depth must be a whole number, got 0.5"),
+        ({"unroll": "maybe"}, "unroll of net 'dit' must be true or false, got 'maybe'"),
+        ({"velocity_head": 1}, "velocity_head of net 'dit' must be true or false, got 1"),
+    ],
+)
+def test_options_of_another_type_are_named(options, said):
+    """As users meet them, without the type checks of the suite."""
+    with pytest.raises(ValueError, match=said):
+        inspect.unwrap(dit)(DIGITS, **options)

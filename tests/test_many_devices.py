@@ -214,6 +214,10 @@ def test_a_run_moves_from_eight_devices_to_two_to_one(whole, tmp_path):
             "--processes share one run: its --layout is data or zero3, not none",
         ),
         (
+            ["--layout", "data", "--processes", "localhost:99999,0/2"],
+            "the port of --processes must lie in [1, 65535], got '99999'",
+        ),
+        (
             ["--layout", "data", "--processes", "here"],
             "--processes must be auto or look like HOST:PORT,0/2",
         ),

@@ -227,6 +227,10 @@ def test_the_study_of_images_pairs_seeds_and_noise(call, tmp_path):
         ),
         (["images", "--config", "digits-dit-tiny", "--score-n", "1"], "at least 2 samples, got n = 1"),
         (["paper", "--datasets", "moons"], "unknown dataset 'moons'"),
+        (
+            ["paper", "--datasets", "digits"],
+            "dataset 'digits' has dimension 64: this study is of data in the plane",
+        ),
         (["nothing"], "nothing"),
     ],
 )
@@ -235,3 +239,22 @@ def test_mistakes_are_one_line(call, tmp_path, words, message):
     assert (code, out) == (2, "")
     assert message in err
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("flag", ["out", "results"])
+def test_no_study_is_written_into_a_run(call, tmp_path, trained_folder, flag):
+    other = {"out": "results", "results": "out"}[flag]
+    before = sorted(trained_folder.iterdir())
+    code, out, err = call("study", "paper", f"--{flag}", trained_folder, f"--{other}", tmp_path / "other")
+    assert (code, out) == (2, "")
+    assert f"--{flag} {trained_folder} is a run folder" in err
+    assert sorted(trained_folder.iterdir()) == before
+
+
+def test_another_plan_is_found_before_anything_is_timed(call, tmp_path, monkeypatch):
+    words = ["study", "paper", "--datasets", "two_moons", "--seeds", "0", "--steps", "20", "--out", tmp_path]
+    monkeypatch.setattr("toylab.cli.study._answered", lambda *_: (_ for _ in ()).throw(ValueError("timed")))
+    assert "timed" in call(*words, "--betas", "0")[2]
+    code, _, err = call(*words, "--betas", "1")
+    assert code == 2
+    assert "another plan" in err

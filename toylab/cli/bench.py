@@ -63,6 +63,10 @@ def parse(argv: Sequence[str]) -> Flags:
 def run(flags: Flags) -> int:
     """Measure, print and write. No compilation cache here: cold means cold."""
     if flags.out is not None:
+        if flags.out.is_dir():
+            raise ValueError(
+                f"--out {flags.out} is a folder: name a file in it, such as {flags.out}/bench.json"
+            )
         make_writable(flags.out.parent)
     if flags.config is not None:
         facts, text = _of_config(flags, flags.config)

@@ -95,8 +95,10 @@ def run(flags: Flags) -> int:
 
     start_jax()
     from toylab.cli.sweep import check_buildable
+    from toylab.runs import is_run
     from toylab.studies.images import images_study, picture
     from toylab.studies.paper import paper_study
+    from toylab.sweep import SweepPlan, write_plan
 
     n, keys, lanes = flags.score_n or None, flags.score_keys, flags.lanes or None
     if flags.study == "images":
@@ -107,8 +109,12 @@ def run(flags: Flags) -> int:
     check_buildable(study.cells)
     out = flags.out or Path(f"runs/study_{flags.study}")
     results = flags.results or out
+    for flag, folder in (("out", out), ("results", results)):
+        if is_run(folder):
+            raise ValueError(f"--{flag} {folder} is a run folder: choose another folder")
     make_writable(out)
     make_writable(results)
+    write_plan(out, SweepPlan(study.cells, study.scoring))  # another plan there is found before the forecast
     content, code = _answered(study, out, results)
     drawn = picture(study, out) if flags.study == "images" else None
     if drawn is not None:

@@ -201,6 +201,9 @@ def meet(processes: str) -> None:
     index, slash, count = part.partition("/")
     if not (comma and slash and ":" in coordinator and index.isdecimal() and count.isdecimal()):
         raise ValueError(f"--processes must be auto or look like HOST:PORT,0/2, got {processes!r}")
+    port = coordinator.rpartition(":")[2]
+    if not (port.isdecimal() and 1 <= int(port) <= 65_535):
+        raise ValueError(f"the port of --processes must lie in [1, 65535], got {port!r}")
     if not int(index) < int(count):
         raise ValueError(f"--processes names process {index} of {count}, counted from 0")
     join(coordinator, int(index), int(count))

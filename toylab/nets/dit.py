@@ -156,6 +156,11 @@ def dit(
     check_dtype("dit", dtype)
     if patch != int(patch):
         raise ValueError(f"patch must be a whole number, got {patch!r}")
+    if encoder_depth != int(encoder_depth):
+        raise ValueError(f"encoder_depth must be a whole number, got {encoder_depth!r}")
+    for name, value in (("unroll", unroll), ("velocity_head", velocity_head)):
+        if not isinstance(value, bool):
+            raise ValueError(f"{name} of net 'dit' must be true or false, got {value!r}")
     return DiTSpec(
         data.image,
         SIZES[size],
@@ -164,7 +169,7 @@ def dit(
         dtype,
         remat,
         velocity_head,
-        encoder_depth,
+        int(encoder_depth),
         unroll,
     )
 

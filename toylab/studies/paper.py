@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from toylab.claims.budgets import BUDGETS, SETS_2D
+from toylab.data import dataset
 from toylab.parallel import batches_lanes
 from toylab.studies.study import Study
 from toylab.sweep import Scoring, plan
@@ -37,6 +38,9 @@ def paper_study(
     Raises:
         ValueError: a bad value.
     """
+    for name in datasets:
+        if (dim := dataset(name).dim) != 2:
+            raise ValueError(f"dataset {name!r} has dimension {dim}: this study is of data in the plane")
     base = BUDGETS["paper"]
     if steps:
         base = base._replace(paper_steps=steps)
