@@ -34,7 +34,8 @@ def test_a_second_visitor_waits_and_takes_over(server, visit):
 def test_visitors_that_have_gone_leave_nothing_behind(own_server, visit):
     def cycle():
         page = visit()
-        arrive(page, own_server.address)
+        page.goto(own_server.address)
+        page.locator(".st-key-status").wait_for()
         page.context.close()
 
     for _ in range(3):
