@@ -8,6 +8,8 @@ from jaxtyping import Float, Int, UInt8
 
 MAX_IMAGES = 4096
 MAX_COLUMNS = 12
+GRID_ROWS = 8
+"""Of a grid of samples beside one of real images."""
 LEAST_PIXELS = 32
 """Images of fewer pixels along a side are magnified by a whole number, so that one can see them."""
 

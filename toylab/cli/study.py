@@ -98,7 +98,7 @@ def run(flags: Flags) -> int:
     from toylab.runs import is_run
     from toylab.studies.images import images_study, picture
     from toylab.studies.paper import paper_study
-    from toylab.sweep import SweepPlan, write_plan
+    from toylab.studies.study import keep_plan
 
     n, keys, lanes = flags.score_n or None, flags.score_keys, flags.lanes or None
     if flags.study == "images":
@@ -114,7 +114,7 @@ def run(flags: Flags) -> int:
             raise ValueError(f"--{flag} {folder} is a run folder: choose another folder")
     make_writable(out)
     make_writable(results)
-    write_plan(out, SweepPlan(study.cells, study.scoring))  # another plan there is found before the forecast
+    keep_plan(study, out)  # another plan there is found before the forecast
     content, code = _answered(study, out, results)
     drawn = picture(study, out) if flags.study == "images" else None
     if drawn is not None:

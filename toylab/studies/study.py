@@ -1,6 +1,5 @@
 """A study from its plan to its files: what it will take, what is missing, what was found."""
 
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -100,17 +99,23 @@ def _trained_steps(folder: Path) -> int:
     return runs.read_run(folder).header.step if runs.is_run(folder) else 0
 
 
-def run_study(study: Study, out: Path, on_progress: Callable[[Progress], None] = lambda done: None) -> float:
-    """Train and score what is missing; the seconds it took. The plan is kept in ``out`` for `toylab sweep run`.
+def keep_plan(study: Study, out: Path) -> None:
+    """Write the plan into ``out``, for `toylab sweep run`.
 
     Raises:
-        ValueError: ``out`` holds another plan, or a damaged run.
-        TrainingInterrupted: on Ctrl-C or a signal, after saving.
+        ValueError: ``out`` holds another plan.
     """
     write_plan(out, SweepPlan(study.cells, study.scoring))
-    begin = time.perf_counter()
+
+
+def run_study(study: Study, out: Path, on_progress: Callable[[Progress], None] = lambda done: None) -> None:
+    """Train and score what is missing.
+
+    Raises:
+        ValueError: a damaged run in ``out``.
+        TrainingInterrupted: on Ctrl-C or a signal, after saving.
+    """
     run_sweep(study.cells, out, study.scoring, study.lanes, on_progress=on_progress)
-    return time.perf_counter() - begin
 
 
 def findings(study: Study, out: Path, timing: dict[str, Any]) -> dict[str, Any]:

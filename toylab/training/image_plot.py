@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from toylab.pictures import class_order, columns_of, tiled, to_bytes
+from toylab.pictures import GRID_ROWS, class_order, columns_of, tiled, to_bytes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from toylab.data import AbstractDataset
     from toylab.training.run import Run
 
-ROWS = 8
-"""Of a grid."""
 NUM_SEEN = 64
 """Data points drawn per column: enough that each class has a column of its own."""
 
@@ -30,7 +28,7 @@ def image_plot(run: "Run", seed: int = 0) -> "Figure":
     shape = run.dataset.shape
     assert shape.image is not None
     columns, nfe = columns_of(shape.num_classes), run.experiment.method.eval_nfe
-    samples = run.sample(ROWS * columns, nfe, seed)
+    samples = run.sample(GRID_ROWS * columns, nfe, seed)
     lost = np.count_nonzero(~np.all(np.isfinite(samples), axis=1))
     note = f" ({lost} of {len(samples)} not finite)" if lost else ""
     title = f"samples, {nfe} evaluation{'s' if nfe > 1 else ''} each{note}"
@@ -47,5 +45,5 @@ def _data(dataset: "AbstractDataset", columns: int) -> Float[np.ndarray, "n dim"
         points, labels = dataset.draw_labelled(jax.random.key(1), NUM_SEEN * columns)
     points = np.asarray(points)
     if labels is None or dataset.shape.num_classes != columns:
-        return points[: ROWS * columns]
-    return points[class_order(np.asarray(labels), columns, ROWS)]
+        return points[: GRID_ROWS * columns]
+    return points[class_order(np.asarray(labels), columns, GRID_ROWS)]

@@ -12,7 +12,7 @@ import numpy as np
 
 from toylab import runs
 from toylab.config import RunConfig, with_changes
-from toylab.pictures import columns_of, to_bytes
+from toylab.pictures import GRID_ROWS, columns_of, to_bytes
 from toylab.safe_npz import one_line, read_bytes
 from toylab.ui import image_work, importing
 from toylab.ui.image_entries import ImageEntry, name_of
@@ -123,7 +123,7 @@ def _read(folder: Path, run_id: str, origin: str, label: str = "") -> ImageEntry
         run = load(folder)
         if origin == "imported":
             run.path = None  # it goes with the temporary folder
-    count = image_work.ROWS * columns_of(shape.num_classes)
+    count = GRID_ROWS * columns_of(shape.num_classes)
     shown = [to_bytes(each[:count].reshape(-1, *shape.image)) for each in (found.generated, found.reference)]
     return ImageEntry(
         id=run_id,

@@ -5,15 +5,13 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from toylab.config import RunConfig
-from toylab.pictures import class_order, columns_of, to_bytes
+from toylab.pictures import GRID_ROWS, class_order, columns_of, to_bytes
 from toylab.ui.image_entries import Bytes, Number
 
 if TYPE_CHECKING:
     from toylab.features import ImageScore
     from toylab.training import Run
 
-ROWS = 8
-"""Of a grid."""
 SEED = 0
 """Of the noise, the same for every run: image k of every grid began as the same noise and class."""
 NUM_SCORED, NUM_KEYS = 1797, 3
@@ -31,7 +29,7 @@ def draw(run: "Run", nfe: int) -> Bytes:
     """
     shape = run.dataset.shape
     assert shape.image is not None
-    points = run.sample(ROWS * columns_of(shape.num_classes), nfe=nfe, seed=SEED)
+    points = run.sample(GRID_ROWS * columns_of(shape.num_classes), nfe=nfe, seed=SEED)
     return to_bytes(points.reshape(-1, *shape.image))
 
 
@@ -47,8 +45,8 @@ def real_images(dataset: str, classes: int) -> Bytes:
     images = REFERENCES[dataset]()
     columns = columns_of(classes)
     if classes != columns:
-        return to_bytes(images.pixels[: ROWS * columns])
-    return to_bytes(images.pixels[class_order(images.labels, classes, ROWS)])
+        return to_bytes(images.pixels[: GRID_ROWS * columns])
+    return to_bytes(images.pixels[class_order(images.labels, classes, GRID_ROWS)])
 
 
 def scores(run: "Run", nfe: int) -> "dict[str, ImageScore]":
