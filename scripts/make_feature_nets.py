@@ -23,7 +23,7 @@ from toylab.data.images import Images, digits_images, fashion_images
 from toylab.features import fdd_v1, ffd_v1
 from toylab.features.classifier import Classifier, ClassifierSpec, with_unit_features
 from toylab.features.weights import FOLDER, write_weights
-from toylab.provenance import environment
+from toylab.storage.provenance import environment
 
 LEARNING_RATE, WEIGHT_DECAY, WARMUP_SHARE = 2e-3, 1e-2, 0.1
 CHUNK = 500

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 import toylab as tl
-from toylab.atomic import atomic_write_json
 from toylab.configs import named_config
-from toylab.header import SCHEMA
-from toylab.runs import environment, is_run
+from toylab.storage.atomic import atomic_write_json
+from toylab.storage.header import SCHEMA
+from toylab.storage.run_folder import environment, is_run
 from toylab.training import Run
-from toylab.ui import image_work
-from toylab.ui.image_entries import EVALUATIONS
+from toylab.ui.pages.images import image_work
+from toylab.ui.runs.image_entries import EVALUATIONS
 
 ASSETS = Path(__file__).parents[1] / "toylab" / "ui" / "assets"
 BETAS = (0.0, 0.5, 1.0)

@@ -17,13 +17,14 @@ import numpy as np
 from toylab.config import RunConfig
 from toylab.data import datasets
 from toylab.diagnostics.maps import maps
-from toylab.header import SCHEMA
-from toylab.jobs import JobManager, SweepJob, with_baseline
-from toylab.jobs.live import LiveTraining
-from toylab.runs import environment
-from toylab.ui import racing, stored
-from toylab.ui.pages import maps as maps_page
-from toylab.ui.pages import sweep as sweep_page
+from toylab.storage.header import SCHEMA
+from toylab.storage.run_folder import environment
+from toylab.ui.jobs import JobManager, SweepJob, with_baseline
+from toylab.ui.jobs.live import LiveTraining
+from toylab.ui.pages.maps import page as maps_page
+from toylab.ui.pages.race import racing
+from toylab.ui.pages.sweep import page as sweep_page
+from toylab.ui.runs import stored
 from toylab.ui.settings import dataset_names, read_config
 
 ASSETS = Path(__file__).parents[1] / "toylab" / "ui" / "assets"

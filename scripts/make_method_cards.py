@@ -11,7 +11,7 @@ from inspect import Parameter
 from pathlib import Path
 from typing import Any
 
-from toylab.ui.reading import costs
+from toylab.ui.pages.methods import costs
 from toylab.ui.reading.library import FAMILIES, Member, as_markdown, member, names
 
 PATH = Path(__file__).parents[1] / "docs" / "methods.md"

@@ -11,8 +11,8 @@ import json
 import shutil
 from pathlib import Path
 
-from toylab.ui.reading import costs
-from toylab.ui.thumbnails import ASSETS
+from toylab.ui.pages.methods import costs
+from toylab.ui.widgets.thumbnails import ASSETS
 
 ROOT = Path(__file__).parents[1]
 COPIES = {

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from toylab.atomic import atomic_write_bytes
+from toylab.devices.parallel import enable_compilation_cache
 from toylab.diagnostics import separation_law
 from toylab.diagnostics.separation_figure import separation_figure
-from toylab.parallel import enable_compilation_cache
-from toylab.plots import png_bytes
-from toylab.provenance import environment
+from toylab.plots.figures import png_bytes
+from toylab.storage.atomic import atomic_write_bytes
+from toylab.storage.provenance import environment
 
 FOLDER = Path(__file__).parents[1] / "results" / "separation_law"
 

@@ -11,11 +11,11 @@ import os
 import warnings
 
 import toylab as tl
-from toylab.provenance import environment
-from toylab.statistics import mean_interval
-from toylab.ui.reading.cards import CARDS, NUM_SEEDS, SCORE_N
-from toylab.ui.reading.loading import config_of
-from toylab.ui.thumbnails import ASSETS
+from toylab.metrics.statistics import mean_interval
+from toylab.storage.provenance import environment
+from toylab.ui.pages.learn.cards import CARDS, NUM_SEEDS, SCORE_N
+from toylab.ui.widgets.loading import config_of
+from toylab.ui.widgets.thumbnails import ASSETS
 
 PATH = ASSETS / "cards.json"
 SCORED: dict[str, tuple[float, float, int | None]] = {}
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def measure(settings) -> dict:
-    """One card: the record of `toylab.ui.reading.cards.Evidence`."""
+    """One card: the record of `toylab.ui.pages.learn.cards.Evidence`."""
     chosen = config_of(settings)
     seeds = range(NUM_SEEDS)
     # At beta = 0 the proxy plays no part: cards that differ in it share their baseline.

@@ -23,8 +23,8 @@ import jax  # noqa: E402
 import pytest  # noqa: E402
 from alone import machine  # noqa: E402
 
-from toylab import parallel  # noqa: E402
-from toylab.parallel import enable_compilation_cache  # noqa: E402
+from toylab.devices import parallel  # noqa: E402
+from toylab.devices.parallel import enable_compilation_cache  # noqa: E402
 
 # Programs that run for a second need not be the fastest: a quarter of the suite's time is the compiler's.
 QUICKLY_COMPILED = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
@@ -49,7 +49,7 @@ def pytest_collection_modifyitems(config, items):
         items[:] = [item for item in items if not item.get_closest_marker("slow")]
 
 
-collect_ignore = ["many_devices.py", "shortened_notebooks.py"]
+collect_ignore = ["devices/many_devices.py", "shortened_notebooks.py"]
 """Scripts that tests start."""
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from toylab import atomic
-from toylab.header import Header
-from toylab.runs import write_run
+from toylab.storage import atomic
+from toylab.storage.header import Header
+from toylab.storage.run_folder import write_run
 
 CONFIG = {"dataset": "two_moons", "beta": 0.5, "dataset_options": {"std": 0.1}, "seed": 3}
 

@@ -16,7 +16,8 @@ from conftest import QUICKLY_COMPILED
 # What a fresh kernel would have, but for modules, compiled programs, and scores of fewer samples.
 FRESH = f"""
 %reset -f
-from toylab import evaluation, parallel
+from toylab import evaluation
+from toylab.devices import parallel
 evaluation.DEFAULT_N = 1024
 parallel._CPU_OPTIONS |= {QUICKLY_COMPILED}
 parallel.enable_compilation_cache()

@@ -11,9 +11,9 @@ import pytest
 from tiny import TINY
 
 import toylab as tl
-from toylab.claims import budget, claims
-from toylab.claims.ledger import cells_of
 from toylab.coefficients import coefficients
+from toylab.experiments.claims import budget, claims
+from toylab.experiments.claims.ledger import cells_of
 from toylab.metrics import metrics
 from toylab.proxies import proxies
 from toylab.times import time_samplers

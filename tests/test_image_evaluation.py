@@ -7,10 +7,11 @@ import pytest
 
 import toylab as tl
 from toylab.features import fit_gaussian, load
-from toylab.pictures import tiled, to_bytes
+from toylab.plots.images import tiled, to_bytes
 from toylab.training.image_plot import image_plot
-from toylab.ui import image_files, image_work
-from toylab.ui.export import zip_folder
+from toylab.ui.pages.images import image_work
+from toylab.ui.runs import image_files
+from toylab.ui.runs.export import zip_folder
 
 NANO = {"size": "nano", "patch": 4}
 

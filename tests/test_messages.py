@@ -81,7 +81,7 @@ def test_sizes_that_do_not_fit_are_refused_with_the_numbers(changes, monkeypatch
 
 @pytest.mark.slow
 def test_the_estimate_of_the_state_is_that_of_the_program():
-    from toylab.cost import cost
+    from toylab.training.cost import cost
 
     config = tl.RunConfig(width=64, depth=4)
     params = cost(config)["params"]
@@ -114,7 +114,7 @@ def test_messages_say_what_is_wrong(capfd, monkeypatch, tmp_path, words, said):
 
 
 def test_a_long_path_leaves_room_for_the_reason():
-    from toylab.safe_npz import one_line, with_place
+    from toylab.storage.npz import one_line, with_place
 
     path = "/".join(["folder"] * 300)
     assert one_line(ValueError(f"{path}: is not JSON")).endswith("folder: is not JSON")

@@ -2,8 +2,7 @@
 
 import pytest
 
-from toylab.config import FIELDS, RunConfig
-from toylab.presets import PRESETS, preset
+from toylab.config import FIELDS, PRESETS, RunConfig, preset
 from toylab.training.experiment import build_experiment
 
 FREE = {

@@ -69,5 +69,5 @@ def test_config_survives_json():
 
 
 def test_importing_the_package_does_not_start_jax():
-    code = "import sys, toylab, toylab.runs; sys.exit('jax' in sys.modules)"
+    code = "import sys, toylab, toylab.storage.run_folder; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

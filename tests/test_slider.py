@@ -8,7 +8,7 @@ import pytest
 from tiny import TINY
 
 import toylab as tl
-from toylab.plots import png_bytes
+from toylab.plots.figures import png_bytes
 
 
 @pytest.fixture(scope="module")

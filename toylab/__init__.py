@@ -14,10 +14,10 @@ from toylab.version import __version__
 if TYPE_CHECKING:
     from toylab import diagnostics, metrics, plots
     from toylab.catalogue import available
+    from toylab.config import preset
     from toylab.data import dataset
+    from toylab.data.oracle import Oracle, oracle
     from toylab.evaluation import evaluate
-    from toylab.oracles import Oracle, oracle
-    from toylab.presets import preset
     from toylab.slider import BetaSlider
     from toylab.training import Run, TrainingInterrupted, load, train, train_many
 
@@ -44,15 +44,15 @@ __all__ = [
 # Looked up on first use: reading a run folder or printing help should not wait for JAX.
 _HOMES = {
     "BetaSlider": "toylab.slider",
-    "Oracle": "toylab.oracles",
+    "Oracle": "toylab.data.oracle",
     "Run": "toylab.training",
     "TrainingInterrupted": "toylab.training",
     "available": "toylab.catalogue",
     "dataset": "toylab.data",
     "evaluate": "toylab.evaluation",
     "load": "toylab.training",
-    "oracle": "toylab.oracles",
-    "preset": "toylab.presets",
+    "oracle": "toylab.data.oracle",
+    "preset": "toylab.config",
     "train": "toylab.training",
     "train_many": "toylab.training",
 }

@@ -1,13 +1,13 @@
 """What there is: every family of named things in one place."""
 
 from toylab.coefficients import coefficients
+from toylab.config import PRESETS
 from toylab.configs import config_names, summary
 from toylab.data import datasets
 from toylab.data.images import image_sets
 from toylab.methods import methods
 from toylab.metrics import metrics
 from toylab.nets import nets
-from toylab.presets import PRESETS
 from toylab.proxies import proxies
 from toylab.registry import Registry
 from toylab.times import time_samplers

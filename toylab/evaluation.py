@@ -1,17 +1,29 @@
-"""Scores of a run: every metric with its standard error, its n, and the floor between two fresh data samples."""
+"""Scores of a run: every metric with its standard error, its n, and the floor between two fresh data samples.
+
+Points are scored by `evaluate` with `toylab.metrics`, images by `evaluate_images` with the features of a fixed net.
+"""
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float, Int
+from numpy.typing import ArrayLike
 
+from toylab import features
 from toylab.data import AbstractDataset, create_dataset
+from toylab.data.images import Images, digits_images, fashion_images
+from toylab.features import Gaussian, ImageScore, Yardstick
+from toylab.features.scores import ACCURACY, KERNEL
 from toylab.metrics import floor, metrics
 from toylab.metrics.base import can_be_scored
 from toylab.metrics.floor import Floor, Score
+from toylab.nets.sampling import balanced_labels
 from toylab.training import Run
+from toylab.types import DataShape
 
 DEFAULT_METRICS = ("sliced_w1", "sliced_w2")
 DEFAULT_N = 32_768
@@ -91,3 +103,137 @@ def _floor(metric: str, dataset: str, options: str, n: int, num_repeats: int, se
     return floor(
         metrics.create(metric), data.sample, n, num_repeats=num_repeats, modes=data.modes(), seed=seed
     )
+
+
+NUM_IMAGES = 10_000
+"""Images per key where nobody says how many."""
+REFERENCES: dict[str, Callable[[], Images]] = {
+    "digits": digits_images,
+    "fashion": lambda: fashion_images("all"),
+}
+"""Dataset -> all of its real images."""
+FEATURE_NETS = {"digits": "fdd-v1", "fashion": "ffd-v1"}
+"""Dataset -> the packaged net whose features its images are compared by."""
+
+
+def evaluate_images(
+    run: Run,
+    net: str,
+    *,
+    n: int,
+    num_keys: int = 1,
+    nfe: int | None = None,
+    seed: int = 0,
+    guidance: float | None = None,
+    reference: Path | None = None,
+) -> dict[str, ImageScore]:
+    """Frechet and kernel distance of ``n`` samples to all real images, and their label accuracy.
+
+    Args:
+        run: a trained run on images.
+        net: fdd-v1, ffd-v1 or inception:PATH.
+        n: samples per key, of all classes in turn.
+        num_keys: independent samples; the standard error is over these.
+        nfe: network evaluations per sample; by default the method's own.
+        seed: of the noise, the same for every run.
+        guidance: scale of classifier-free guidance.
+        reference: an npz with mean and covariance of the features of real images, in the place of those images.
+
+    Raises:
+        ValueError: a run on something else, an unknown net, samples that are not finite, or a net for other images.
+        FileNotFoundError: images or weights that are not there; the line says how to get them.
+    """
+    if run.dataset.shape.image is None:
+        raise ValueError(
+            f"{run.config.dataset} has no images, which is what --features are of; use --metrics"
+        )
+    yardstick = _yardstick(net, run.config.dataset, reference)
+    return features.image_scores(yardstick, draw_images(run, n, num_keys, nfe, seed, guidance), seed)
+
+
+def draw_images(
+    run: Run,
+    n: int,
+    num_keys: int = 1,
+    nfe: int | None = None,
+    seed: int = 0,
+    guidance: float | None = None,
+) -> list[tuple[Float[np.ndarray, "n height width channels"], Int[np.ndarray, " n"] | None]]:
+    """Images per key, of all classes in turn, and their classes, where there are some; the noise is the key's alone."""
+    shape = run.dataset.shape
+    assert shape.image is not None
+    labels = np.asarray(balanced_labels(n, shape.num_classes)) if shape.num_classes else None
+    nfe = run.experiment.method.eval_nfe if nfe is None else nfe
+    seeds = [key_seeds(seed, key)[0] for key in range(num_keys)]
+    return [
+        (run.sample(n, nfe=nfe, seed=each, guidance=guidance).reshape(-1, *shape.image), labels)
+        for each in seeds
+    ]
+
+
+def final_image_scores(
+    run: Run, net: str, n: int | None = None, num_keys: int = 1, seed: int = 0
+) -> dict[str, Score]:
+    """`evaluate_images` in the form of scores.json; NaN where a sample is not finite.
+
+    Args:
+        run: a trained run.
+        net: fdd-v1, ffd-v1 or inception:PATH.
+        n: samples per key; 10,000 by default.
+        num_keys: independent samples.
+        seed: of the noise, the same for every run.
+
+    Raises:
+        ValueError: as `evaluate_images`.
+        FileNotFoundError: likewise.
+    """
+    count, nfe = n or NUM_IMAGES, run.experiment.method.eval_nfe
+    yardstick, drawn = _yardstick(net, run.config.dataset, None), draw_images(run, count, num_keys, seed=seed)
+    if not all(np.all(np.isfinite(images)) for images, _ in drawn):
+        floors = yardstick.floor(count, seed)
+        return {name: Score.of([math.nan] * num_keys, count, it.value, nfe) for name, it in floors.items()}
+    scores = features.image_scores(yardstick, drawn, seed)
+    floors = {name: score.floor.value for name, score in scores.items() if score.floor is not None}
+    return {
+        name: Score(score.value, score.stderr, count, floors[name], num_keys, nfe)
+        for name, score in scores.items()
+        if name in floors
+    }
+
+
+def image_score_names(net: str, shape: DataShape) -> tuple[str, ...]:
+    """What `final_image_scores` measures by ``net`` of images of that shape, with or without classes.
+
+    Raises:
+        ValueError: an unknown net, one that takes other images, or weights that are damaged.
+    """
+    loaded = features.load(net)
+    assert shape.image is not None
+    loaded.prepare(np.zeros((1, *shape.image), np.float32))  # refuses what it does not take
+    told = bool(shape.num_classes) and loaded.accuracy is not None
+    return (loaded.distance, KERNEL, *([ACCURACY] if told else []))
+
+
+def _yardstick(net: str, dataset: str, reference: Path | None) -> Yardstick:
+    if reference is None and dataset in REFERENCES and ":" not in net:
+        return packaged_yardstick(net, dataset)
+    loaded = features.load(net)
+    return Yardstick(loaded, _reference(dataset, loaded.dim, reference))
+
+
+@lru_cache(maxsize=2)
+def packaged_yardstick(net: str, dataset: str) -> Yardstick:
+    """All real images of a set as a packaged net sees them, once for all runs that are measured against them."""
+    loaded = features.load(net)
+    return Yardstick(loaded, _reference(dataset, loaded.dim, None))
+
+
+def _reference(dataset: str, dim: int, path: Path | None) -> ArrayLike | Gaussian:
+    if path is not None:
+        return features.read_gaussian(path, dim)
+    if dataset not in REFERENCES:
+        choices = ", ".join(REFERENCES)
+        raise ValueError(
+            f"no real images of {dataset!r} are known, only of {choices}: give their --reference"
+        )
+    return REFERENCES[dataset]().pixels

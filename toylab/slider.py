@@ -4,7 +4,7 @@ import base64
 from collections.abc import Sequence
 from typing import Any
 
-from toylab.plots import png_bytes, samples_figure
+from toylab.plots.figures import png_bytes, samples_figure
 from toylab.training import Run
 
 DPI = 80

@@ -1,8 +1,9 @@
-"""Shapes and protocols that the whole lab shares.
+"""Shapes, protocols and the time convention that the whole lab shares.
 
 Everything below the training step speaks of ONE example: a point of shape ``(dim,)`` and scalar times. An image is
 such a point too, its pixels row by row: only the net that looks at it, and what draws it, fold it. Time runs from
-data (t = 0) to noise (t = 1), and a pair of times is ordered r <= t.
+data (t = 0) to noise (t = 1), the path between them is straight, and a pair of times is ordered r <= t: one step from
+noise to data is x0 = eps - u(eps, 0, 1).
 """
 
 from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
@@ -31,6 +32,7 @@ Pairs = Float[AnyArray, "n 2 dim"]
 PRNGKey = Key[jax.Array, "..."] | UInt32[jax.Array, "..."]
 
 __all__ = [
+    "MIN_TIME",
     "AnyArray",
     "Count",
     "DataShape",
@@ -46,6 +48,8 @@ __all__ = [
     "Scalar",
     "TwoHeadedNet",
     "VelocityNet",
+    "conditional_velocity",
+    "interpolate",
 ]
 
 
@@ -87,3 +91,17 @@ class TwoHeadedNet(VelocityNet, Protocol):
     ) -> tuple[Point, Point]:
         """u(x, r, t) and the second head's velocity at ``x``, in one pass."""
         ...
+
+
+MIN_TIME = 1e-4
+"""Closest approach to data: sharp distributions have unbounded velocities at t = 0."""
+
+
+def interpolate(x0: Point, eps: Point, t: Scalar) -> Point:
+    """Point on the path, x_t = (1 - t) x0 + t eps."""
+    return (1 - t) * x0 + t * eps
+
+
+def conditional_velocity(x0: Point, eps: Point) -> Point:
+    """Velocity of the path given both ends, v_cond = d x_t / dt = eps - x0."""
+    return eps - x0

@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 
 from toylab.bench.engine import LaneTimer, paper_config
-from toylab.cost import cost
-from toylab.runs import environment
+from toylab.storage.run_folder import environment
+from toylab.training.cost import cost
 
 LANES = (1, 2, 4, 8)
 

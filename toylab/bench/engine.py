@@ -4,8 +4,7 @@ import time
 
 import numpy as np
 
-from toylab.config import RunConfig
-from toylab.presets import preset
+from toylab.config import RunConfig, preset
 from toylab.training.ensemble import Ensemble
 from toylab.training.experiment import build_experiment
 

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from toylab.config import RunConfig
-from toylab.split import AskedLayout
+from toylab.devices.sharding import AskedLayout
 from toylab.training.ensemble import Ensemble
 from toylab.training.experiment import build_experiment
 

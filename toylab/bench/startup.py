@@ -3,7 +3,7 @@
 import time
 
 from toylab.bench.engine import paper_config
-from toylab.parallel import enable_compilation_cache
+from toylab.devices.parallel import enable_compilation_cache
 from toylab.training.ensemble import Ensemble
 from toylab.training.experiment import build_experiment
 

@@ -9,12 +9,12 @@ from toylab.bench.speed import Speed, ensemble_speed
 from toylab.bench.targets import BATCH_SIZES, H100, LEAST_RATIO, MOST_BYTES, PEAKS, TARGETS
 from toylab.config import RunConfig
 from toylab.configs import config_names, named_config
-from toylab.cost import cost
 from toylab.data import create_dataset
 from toylab.data.images import image_sets
+from toylab.devices.parallel import matmul_precision
 from toylab.methods import methods
-from toylab.parallel import matmul_precision
-from toylab.provenance import environment
+from toylab.storage.provenance import environment
+from toylab.training.cost import cost
 
 SPLIT, PLAIN = "split", "plain"
 """Kinds of steps: rows with r = t apart, as trained; every row through the Jacobian-vector product."""

@@ -58,7 +58,7 @@ def run(flags: Flags) -> int:
     from toylab.cli.start import start_jax
 
     start_jax()
-    from toylab.advise import advise
+    from toylab.experiments.advise import advise
 
     with no_divergence_warning():
         subject = _subject(flags.about, settings, RunConfig().to_dict())

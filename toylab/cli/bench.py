@@ -78,7 +78,7 @@ def run(flags: Flags) -> int:
         facts = run_benchmark(lanes, flags.num_rounds, flags.seconds)
         text = as_text
     if flags.out is not None:
-        from toylab.atomic import atomic_write_json
+        from toylab.storage.atomic import atomic_write_json
 
         atomic_write_json(flags.out, plain(facts))
         note(f"written: {flags.out}")

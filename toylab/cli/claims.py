@@ -53,9 +53,9 @@ def run(flags: Flags) -> int:
     from toylab.cli.start import start_jax
 
     start_jax()
-    from toylab import claims
-    from toylab.claims.files import seconds_spent, write_json, write_ledger
-    from toylab.claims.ledger import RUNS, content
+    from toylab.experiments import claims
+    from toylab.experiments.claims.files import seconds_spent, write_json, write_ledger
+    from toylab.experiments.claims.ledger import RUNS, content
 
     chosen = claims.budget(flags.budget)
     entries = claims.chosen_claims(chosen, _names(flags.only))
@@ -91,7 +91,7 @@ def run(flags: Flags) -> int:
 
 def as_text(ledger: dict[str, Any]) -> str:
     """The ledger for a terminal: the first effect of each claim, and the verdict on all of them."""
-    from toylab.claims.pages import FOOTNOTE, headline, num_held, verdict_text
+    from toylab.experiments.claims.pages import FOOTNOTE, headline, num_held, verdict_text
 
     header = ["claim", "verdict", "hold", "claimed", "measured", "95% interval", "seeds", "n", "floor"]
     rows = [[row["id"], verdict_text(row), num_held(row), *headline(row)] for row in ledger["claims"]]

@@ -83,10 +83,10 @@ def run(flags: Flags) -> int:
     from toylab.cli.start import start_jax
 
     start_jax()
-    from toylab import compare
-    from toylab.budget import steps_within
-    from toylab.sweep import Scoring, run_sweep, shard
+    from toylab.experiments import compare
+    from toylab.experiments.sweep import Scoring, run_sweep, shard
     from toylab.training import TrainingInterrupted
+    from toylab.training.budget import steps_within
 
     base = RunConfig.from_dict(settings_of(flags.settings))  # type: ignore[attr-defined]
     entrants = compare.contestants(
@@ -175,9 +175,9 @@ def as_text(table: "pd.DataFrame") -> str:
 
 
 def _write(table: "pd.DataFrame", content: dict, folder: Path) -> None:
-    from toylab.atomic import atomic_write_bytes, atomic_write_json, atomic_write_text
-    from toylab.plots import compare_figure, png_bytes
-    from toylab.provenance import environment
+    from toylab.plots.figures import compare_figure, png_bytes
+    from toylab.storage.atomic import atomic_write_bytes, atomic_write_json, atomic_write_text
+    from toylab.storage.provenance import environment
 
     atomic_write_text(folder / "compare.csv", table.to_csv(index=False, lineterminator="\n"))
     atomic_write_json(folder / "compare.json", plain({**content, "environment": environment()}))

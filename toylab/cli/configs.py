@@ -14,8 +14,8 @@ def find_config(text: str) -> RunConfig:
     Raises:
         ValueError: none of them, or one that cannot be read; one line.
     """
+    from toylab.config import PRESETS, preset
     from toylab.configs import config_names, named_config, read_config_file
-    from toylab.presets import PRESETS, preset
 
     path = Path(text)
     if not path.exists():
@@ -24,7 +24,7 @@ def find_config(text: str) -> RunConfig:
         if text in PRESETS:
             return RunConfig(**preset(text))
     if path.is_dir():
-        from toylab.report import read_config
+        from toylab.experiments.report import read_config
 
         return read_config(path)
     if path.is_file():

@@ -101,8 +101,8 @@ def run(flags: Flags) -> int:
 
 
 def _score_images(trained: "Run", flags: Flags) -> int:
+    from toylab.evaluation import NUM_IMAGES, evaluate_images
     from toylab.features import score_line
-    from toylab.image_evaluation import NUM_IMAGES, evaluate_images
 
     scores = evaluate_images(
         trained,

@@ -4,8 +4,8 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from toylab.atomic import check_writable
 from toylab.config import RunConfig
+from toylab.storage.atomic import check_writable
 
 MAX_TAKEN = 10_000
 

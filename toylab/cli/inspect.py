@@ -32,7 +32,7 @@ def run(flags: Flags) -> int:
     from toylab.cli.start import start_jax
 
     start_jax()
-    from toylab.cost import cost
+    from toylab.training.cost import cost
 
     facts = cost(config)
     if flags.json:

@@ -47,7 +47,7 @@ def run(flags: Flags) -> int:
 
 def _summaries(kind: str) -> dict[str, str]:
     if kind == "presets":  # the one kind that needs no JAX
-        from toylab.presets import PRESETS
+        from toylab.config import PRESETS
 
         return {name: PRESETS[name].summary for name in sorted(PRESETS)}
     from toylab.catalogue import describe

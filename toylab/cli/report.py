@@ -15,7 +15,7 @@ from toylab.cli.output import note, number, plain, print_json, text_table
 if TYPE_CHECKING:
     import pandas as pd
 
-    from toylab.report import Report
+    from toylab.experiments.report import Report
 
 MAX_LABEL = 60
 
@@ -37,7 +37,7 @@ def parse(argv: Sequence[str]) -> Flags:
 
 def run(flags: Flags) -> int:
     """Read, write the files, print the table."""
-    from toylab.report import make_report
+    from toylab.experiments.report import make_report
 
     report = make_report(flags.folder)
     for entry in report.damaged:
@@ -64,7 +64,7 @@ def as_json(report: "Report") -> dict[str, Any]:
 
 def as_text(report: "Report") -> str:
     """The tables for a terminal."""
-    from toylab.report import OTHER_STATUSES
+    from toylab.experiments.report import OTHER_STATUSES
 
     counted = [name for name in OTHER_STATUSES[2:] if sum(report.table[name])]
     counted = [*OTHER_STATUSES[:2], *counted]
@@ -138,8 +138,8 @@ def write_files(report: "Report", content: dict[str, Any], folder: Path) -> None
     Raises:
         OSError: the folder cannot be written.
     """
-    from toylab.atomic import atomic_write_bytes, atomic_write_json, atomic_write_text
-    from toylab.plots import png_bytes, sweep_figure
+    from toylab.plots.figures import png_bytes, sweep_figure
+    from toylab.storage.atomic import atomic_write_bytes, atomic_write_json, atomic_write_text
 
     make_writable(folder)
     atomic_write_text(folder / "report.csv", report.table.to_csv(index=False, lineterminator="\n"))

@@ -10,10 +10,10 @@ import numpy as np
 import tyro
 from jaxtyping import Float
 
-from toylab.atomic import atomic_write_bytes
 from toylab.cli import parsing
 from toylab.cli.output import note, print_json
 from toylab.cli.settings import Whole
+from toylab.storage.atomic import atomic_write_bytes
 
 MAX_SAMPLES, MAX_NFE = 10_000_000, 10_000
 """As `Run.sample` has them."""
@@ -83,7 +83,7 @@ def check_number(name: str, value: float, low: float, high: float) -> None:
 
 def _encoded(suffix: str, points: Float[np.ndarray, "n dim"], image: tuple[int, int, int] | None) -> bytes:
     if suffix == PICTURE and image is not None:
-        from toylab.pictures import grid_png
+        from toylab.plots.images import grid_png
 
         return grid_png(points.reshape(-1, *image))
     return _ENCODERS[suffix](points)

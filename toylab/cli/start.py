@@ -5,7 +5,7 @@ import warnings
 
 def start_jax() -> None:
     """Keep compiled programs between commands: the second start then takes a second."""
-    from toylab.parallel import enable_compilation_cache
+    from toylab.devices.parallel import enable_compilation_cache
 
     enable_compilation_cache()
     # A cache folder that cannot be written costs time, nothing else.

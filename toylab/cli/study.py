@@ -17,8 +17,8 @@ from toylab.cli.settings import Options, Whole, read_values
 from toylab.cli.train import no_divergence_warning
 
 if TYPE_CHECKING:
-    from toylab.studies.study import Forecast, Study
-    from toylab.sweep import Progress
+    from toylab.experiments.studies.study import Forecast, Study
+    from toylab.experiments.sweep import Progress
 
 IMAGES_ONLY = ("config", "batch_size", "net_options", "features")
 """Flags of the study of images."""
@@ -95,10 +95,10 @@ def run(flags: Flags) -> int:
 
     start_jax()
     from toylab.cli.sweep import check_buildable
-    from toylab.runs import is_run
-    from toylab.studies.images import images_study, picture
-    from toylab.studies.paper import paper_study
-    from toylab.studies.study import keep_plan
+    from toylab.experiments.studies.images import images_study, picture
+    from toylab.experiments.studies.paper import paper_study
+    from toylab.experiments.studies.study import keep_plan
+    from toylab.storage.run_folder import is_run
 
     n, keys, lanes = flags.score_n or None, flags.score_keys, flags.lanes or None
     if flags.study == "images":
@@ -120,7 +120,7 @@ def run(flags: Flags) -> int:
     if drawn is not None:
         content["picture_rows"] = drawn[1]
     content = plain(content)
-    from toylab.studies.files import HEADER, table_cells, write_study
+    from toylab.experiments.studies.files import HEADER, table_cells, write_study
 
     paths = write_study(content, results, None if drawn is None else drawn[0])
     note(f"written: {', '.join(path.name for path in paths)} in {results}")
@@ -145,8 +145,8 @@ def _answered(study: "Study", out: Path, results: Path) -> tuple[dict[str, Any],
     import time
     from datetime import UTC, datetime
 
-    from toylab.studies.study import devices, findings, forecast, run_study
-    from toylab.studies.timing import Piece, read_timing
+    from toylab.experiments.studies.study import devices, findings, forecast, run_study
+    from toylab.experiments.studies.timing import Piece, read_timing
     from toylab.training import TrainingInterrupted
 
     note(f"{study.question} {len(study.cells)} runs of {study.cells[0].config.steps:,} steps")

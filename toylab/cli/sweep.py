@@ -17,7 +17,7 @@ from toylab.cli.settings import KINDS, Whole, settings_class, settings_of
 from toylab.cli.train import base_settings, no_divergence_warning, with_settings
 
 if TYPE_CHECKING:
-    from toylab.sweep import Cell, Scoring
+    from toylab.experiments.sweep import Cell, Scoring
 
 STEPS = ("plan", "run", "merge", "submit")
 """`toylab sweep STEP`: the module of each is ``sweep_STEP``."""
@@ -88,7 +88,7 @@ def parse_grid(command: str, into: type, argv: Sequence[str]) -> Any:
 
 def run_at_once(flags: Flags) -> int:
     """Train what is not finished yet."""
-    from toylab.sweep import shard
+    from toylab.experiments.sweep import shard
 
     part = parse_shard(flags.shard)
     cells, scoring = planned(flags)
@@ -104,8 +104,8 @@ def planned(flags: Any) -> "tuple[list[Cell], Scoring]":
     Raises:
         ValueError: a grid or metric that cannot be.
     """
+    from toylab.experiments.sweep import Scoring, plan, where_used
     from toylab.metrics import metrics
-    from toylab.sweep import Scoring, plan, where_used
 
     settings = settings_of(flags.settings)
     grid = {name: [value] if KINDS[name] is dict else value for name, value in settings.items()}
@@ -139,7 +139,7 @@ def train_cells(
     cells: "Sequence[Cell]", out: Path, scoring: "Scoring", lanes: int, part: str, as_json: bool
 ) -> int:
     """Train what is not finished yet, and say how far it came; the exit code."""
-    from toylab.sweep import Progress, run_sweep
+    from toylab.experiments.sweep import Progress, run_sweep
     from toylab.training import TrainingInterrupted
 
     begin = time.perf_counter()
@@ -181,6 +181,6 @@ def parse_shard(text: str) -> tuple[int, int]:
 
 def num_diverged(folders: Sequence[Path]) -> int:
     """How many of the run folders hold a diverged run."""
-    from toylab.runs import read_run
+    from toylab.storage.run_folder import read_run
 
     return sum(read_run(folder).header.status == "diverged" for folder in folders)

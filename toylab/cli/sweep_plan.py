@@ -38,7 +38,7 @@ def parse(argv: Sequence[str]) -> Flags:
 
 def run(flags: Flags) -> int:
     """Write the plan."""
-    from toylab.sweep import SweepPlan, write_plan
+    from toylab.experiments.sweep import SweepPlan, write_plan
 
     cells, scoring = planned(flags)
     check_buildable(cells)

@@ -40,7 +40,7 @@ def parse(argv: Sequence[str]) -> Flags:
 
 def run(flags: Flags) -> int:
     """Train what is not finished yet."""
-    from toylab.sweep import read_plan, shard
+    from toylab.experiments.sweep import read_plan, shard
 
     part = parse_shard(flags.shard)
     plan = read_plan(flags.folder)

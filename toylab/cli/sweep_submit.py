@@ -54,7 +54,7 @@ def run(flags: Flags) -> int:
     Raises:
         ValueError: no plan, no submitit, no cluster, or a local job that failed.
     """
-    from toylab.sweep.slurm import Resources, submit
+    from toylab.experiments.sweep.slurm import Resources, submit
 
     resources = Resources(flags.minutes, flags.cpus, flags.gpus, flags.partition)
     jobs = submit(flags.folder, flags.shards, flags.cluster, resources)

@@ -80,7 +80,7 @@ def run(parsed: tuple[Flags, RunConfig]) -> int:
     """Train, save and say where."""
     flags, config = parsed
     from toylab.cli.start import start_jax
-    from toylab.processes import is_first
+    from toylab.devices.processes import is_first
 
     meet(flags.processes)
     start_jax()
@@ -117,7 +117,7 @@ def with_settings(flags: type, settings: type) -> type:
 def base_settings(argv: Sequence[str], takes_config: bool = False) -> dict[str, Any]:
     """The settings that flags change: those of --resume, CONFIG (if it may be given), --preset, or the defaults."""
     if folder := parsing.peek(argv, "--resume"):
-        from toylab.report import read_config
+        from toylab.experiments.report import read_config
 
         return read_config(Path(folder)).to_dict()
     if takes_config and argv and not argv[0].startswith("-"):
@@ -125,7 +125,7 @@ def base_settings(argv: Sequence[str], takes_config: bool = False) -> dict[str, 
 
         return find_config(argv[0]).to_dict()
     if name := parsing.peek(argv, "--preset"):
-        from toylab.presets import preset
+        from toylab.config import preset
 
         return RunConfig(**preset(name)).to_dict()
     return RunConfig().to_dict()
@@ -137,7 +137,7 @@ def with_points(settings: dict[str, Any], base: dict[str, Any], path: Path) -> d
     Raises:
         ValueError: another dataset was asked for too, or the file is not one of points.
     """
-    from toylab.pointsfile import read_points
+    from toylab.storage.points_file import read_points
 
     if settings["dataset"] not in (base["dataset"], "points"):
         raise ValueError(f"--points and --dataset {settings['dataset']} exclude each other")
@@ -192,7 +192,7 @@ def meet(processes: str) -> None:
     """
     if not processes:
         return
-    from toylab.processes import join
+    from toylab.devices.processes import join
 
     if processes == "auto":
         join()
@@ -210,7 +210,7 @@ def meet(processes: str) -> None:
 
 
 def _report(run: "Run", seconds: float, as_json: bool, requeue: bool) -> int:
-    from toylab.processes import is_first
+    from toylab.devices.processes import is_first
 
     facts = {**summary(run), "seconds": round(seconds, 3), "diverged_at": run.diverged_at}
     if as_json and is_first():

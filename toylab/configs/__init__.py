@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 
 from toylab.config import RunConfig
-from toylab.safe_npz import one_line, read_bytes
+from toylab.storage.npz import one_line, read_bytes
 
 FOLDER = Path(__file__).parent
 MAX_BYTES = 2**20

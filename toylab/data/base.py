@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from toylab.notebook import notebook_html
+from toylab.plots.notebook import notebook_html
 from toylab.registry import Registry
 from toylab.types import Count, DataShape, Labels, Matrix, Point, Points, PRNGKey, Scalar
 
@@ -108,7 +108,7 @@ class AbstractDataset(eqx.Module):
 
     def _repr_html_(self) -> str:
         """What a notebook shows of a dataset: its law, its size, and points of it."""
-        from toylab.plots import data_figure, png_bytes  # matplotlib is for those who draw
+        from toylab.plots.figures import data_figure, png_bytes  # matplotlib is for those who draw
 
         picture = png_bytes(data_figure(self.sample(4096)), dpi=80) if self.dim > 1 else None
         return notebook_html(facts_of(self), picture, "4,096 data points")

@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 
 from toylab.data import AbstractDataset, datasets
-from toylab.parallel import compiled
-from toylab.paths import MIN_TIME
-from toylab.types import Point, PRNGKey, Scalar
+from toylab.devices.parallel import compiled
+from toylab.types import MIN_TIME, Point, PRNGKey, Scalar
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""Figures of the diagnostics: arrays to matplotlib, in the colours of `toylab.plots`."""
+"""Figures of the diagnostics: arrays to matplotlib, in the colours of `toylab.plots.figures`."""
 
 from typing import TYPE_CHECKING
 
@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from toylab.plots import BASELINE, CHOSEN, DATA, ORACLE, SERIES, panel_grid
+from toylab.plots.figures import BASELINE, CHOSEN, DATA, ORACLE, SERIES, panel_grid
 
 if TYPE_CHECKING:
     from toylab.diagnostics.asymmetry import Asymmetry

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from toylab.devices.parallel import compiled, single_precision
 from toylab.nets.flat import Gradients
-from toylab.parallel import compiled, single_precision
 from toylab.training import Run
 from toylab.training.ensemble import LIVE_SETTINGS
 from toylab.training.experiment import Experiment

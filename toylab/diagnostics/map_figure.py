@@ -7,7 +7,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
-from toylab.plots import PANEL
+from toylab.plots.figures import PANEL
 
 if TYPE_CHECKING:
     from toylab.diagnostics.maps import Maps

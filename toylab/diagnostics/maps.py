@@ -11,11 +11,11 @@ import pandas as pd
 from jaxtyping import Array, Float
 
 from toylab.data import AbstractDataset, datasets
+from toylab.data.oracle import Oracle
+from toylab.devices.parallel import compiled
 from toylab.diagnostics.local import is_function_of_place, meanflow_of, plain_experiment, trained_net
 from toylab.diagnostics.quadratic import top_share
 from toylab.nets import flat_net
-from toylab.oracles import Oracle
-from toylab.parallel import compiled
 from toylab.proxies import Context
 from toylab.training import Run
 from toylab.training.experiment import Experiment

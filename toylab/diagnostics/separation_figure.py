@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from toylab.plots import DATA, MARKERS, SERIES, panel_grid
+from toylab.plots.figures import DATA, MARKERS, SERIES, panel_grid
 
 
 def separation_figure(table: pd.DataFrame) -> Figure:

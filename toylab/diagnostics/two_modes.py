@@ -7,7 +7,7 @@ not mix: the second is Gaussian, the first has velocity c x - (t / S_t) m tanh(a
 import numpy as np
 from scipy.special import log_ndtr, logsumexp
 
-from toylab.paths import MIN_TIME
+from toylab.types import MIN_TIME
 
 _TIMES = 48
 _PLACES = 600

@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from toylab.atomic import atomic_write_bytes, atomic_write_json
 from toylab.features.classifier import Classifier, ClassifierSpec
-from toylab.safe_npz import one_line, read_bytes, read_layout
+from toylab.storage.atomic import atomic_write_bytes, atomic_write_json
+from toylab.storage.npz import one_line, read_bytes, read_layout
 
 FOLDER = Path(__file__).parent / "weights"
 MAX_BYTES = 2**20

@@ -13,10 +13,9 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float
 
-from toylab.paths import conditional_velocity, interpolate
 from toylab.proxies import Context
 from toylab.registry import Registry
-from toylab.types import Label, Matrix, Pairs, Point, Scalar
+from toylab.types import Label, Matrix, Pairs, Point, Scalar, conditional_velocity, interpolate
 
 Beta = Scalar | Matrix
 """A coefficient: one number, or a matrix that acts on velocities."""

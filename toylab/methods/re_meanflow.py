@@ -11,10 +11,10 @@ from toylab.methods.base import AbstractTwoStageMethod, Beta, Example, Part, met
 from toylab.methods.meanflow import MeanFlow
 from toylab.methods.teachers import teacher_of
 from toylab.methods.terms import AdaptiveWeight, Anchor
+from toylab.nets.sampling import heun_trajectory
 from toylab.proxies import AbstractProxy, Context
 from toylab.proxies.conditional import Conditional
 from toylab.proxies.ema import EMA
-from toylab.sampling import heun_trajectory
 from toylab.types import Pairs, Point, Scalar
 
 COUPLING_FREE = ("conditional", "ema", "online")

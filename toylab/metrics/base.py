@@ -9,7 +9,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from toylab.registry import Registry
-from toylab.safe_npz import MAX_COORDINATE
+from toylab.storage.npz import MAX_COORDINATE
 
 
 @runtime_checkable

@@ -2,9 +2,8 @@
 
 from typing import ClassVar
 
-from toylab.paths import conditional_velocity
 from toylab.proxies.base import AbstractProxy, Context, proxies
-from toylab.types import Point, Scalar
+from toylab.types import Point, Scalar, conditional_velocity
 
 
 @proxies.register("conditional", citation="geng2025meanflow")

@@ -5,9 +5,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from toylab.paths import MIN_TIME
 from toylab.times.base import AbstractTimeSampler, Times, time_samplers
-from toylab.types import AnyArray, PRNGKey
+from toylab.types import MIN_TIME, AnyArray, PRNGKey
 
 
 @time_samplers.register("logit_normal", citation="esser2024scaling")

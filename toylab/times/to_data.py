@@ -4,9 +4,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from toylab.paths import MIN_TIME
 from toylab.times.base import AbstractTimeSampler, Times, time_samplers
-from toylab.types import PRNGKey
+from toylab.types import MIN_TIME, PRNGKey
 
 
 @time_samplers.register("to_data", citation="wang2025tim")

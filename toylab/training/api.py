@@ -11,11 +11,11 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from toylab import runs
 from toylab.config import RunConfig
 from toylab.data.images import image_sets
-from toylab.processes import agree, are_many, is_first
-from toylab.split import AskedLayout
+from toylab.devices.processes import agree, are_many, is_first
+from toylab.devices.sharding import AskedLayout
+from toylab.storage import run_folder
 from toylab.training.experiment import build_experiment
 from toylab.training.memory import check_memory
 from toylab.training.mixing import program_of
@@ -56,8 +56,8 @@ def train(
             that has ended comes back as it is, and its folder is not touched.
         progress: a progress bar on standard error; by default where that is a terminal.
         layout: spread the run over all devices of all processes: ``data`` (parameters everywhere) or ``zero3`` (in
-            parts); see `toylab.split`. None keeps it on one device, beside others. ``auto`` is data on several
-            accelerators, where the batch divides among them, and wherever processes share the run.
+            parts); see `toylab.devices.sharding`. None keeps it on one device, beside others. ``auto`` is data on
+            several accelerators, where the batch divides among them, and wherever processes share the run.
 
     Raises:
         ValueError: a bad setting, one that needs more memory than there is, a run to resume whose settings differ, or
@@ -151,7 +151,7 @@ def _check_paths(paths: Sequence[str | Path | None]) -> None:
         twice = next(path for index, path in enumerate(places) if path in places[:index])
         raise ValueError(f"{twice} is the path of two runs: each needs its own")
     for path in places:
-        runs.check_target(path)
+        run_folder.check_target(path)
 
 
 def _ended(run: Run, path: str | Path | None) -> Run:

@@ -9,13 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from toylab import parallel
 from toylab.coefficients import Memory
+from toylab.devices import parallel
+from toylab.devices.sharded_lane import SplitLane, automatic_layout
+from toylab.devices.sharding import ALONE, LAYOUTS, AskedLayout, Split, check_divisible
 from toylab.methods import AbstractTwoStageMethod
 from toylab.nets import Guided, OfClass, flat_net
-from toylab.sampling import SAMPLERS, balanced_labels
-from toylab.split import ALONE, LAYOUTS, AskedLayout, Split, check_divisible
-from toylab.spread import SplitLane, automatic_layout
+from toylab.nets.sampling import SAMPLERS, balanced_labels
 from toylab.training.experiment import Experiment, structure
 from toylab.training.mixing import mixed
 from toylab.training.objective import covariance_trace, replica_gradients
@@ -36,7 +36,7 @@ class Ensemble:
     Args:
         experiments: at least one; all of one `structure`, but for their data where lanes are batched (see `mixing`).
         states: where to start, for example from checkpoints; freshly initialised by default.
-        layout: spread a single lane over all devices: see `toylab.split`. ``auto`` does so where
+        layout: spread a single lane over all devices: see `toylab.devices.sharding`. ``auto`` does so where
             `spread.automatic_layout` says so, and leaves lanes beside each other as they are.
         devices: of a layout; by default those of all processes.
 

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from toylab.pictures import GRID_ROWS, class_order, columns_of, tiled, to_bytes
+from toylab.plots.images import GRID_ROWS, class_order, columns_of, tiled, to_bytes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,7 +23,7 @@ def image_plot(run: "Run", seed: int = 0) -> "Figure":
 
     Pixels that are NaN are grey, infinite ones white or black; images that have any are counted in the title.
     """
-    from toylab.plots import image_run_figure
+    from toylab.plots.figures import image_run_figure
 
     shape = run.dataset.shape
     assert shape.image is not None

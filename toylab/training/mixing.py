@@ -7,8 +7,8 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from toylab import parallel
 from toylab.data.choice import choices
+from toylab.devices import parallel
 from toylab.training.experiment import Experiment, structure
 
 MAX_MIXED_BYTES = 65_536

@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Array, Float
 
-from toylab import runs
-from toylab.checkpoint import restore_tree, save_tree
 from toylab.config import Change, RunConfig, with_changes
 from toylab.data import AbstractDataset
 from toylab.data.options import number, whole
+from toylab.devices.parallel import single_precision
 from toylab.nets import flat_net
-from toylab.notebook import notebook_html
-from toylab.parallel import single_precision
+from toylab.plots.notebook import notebook_html
+from toylab.storage import run_folder
+from toylab.storage.checkpoint import restore_tree, save_tree
 from toylab.training.ensemble import draw_samples
 from toylab.training.experiment import Experiment, build_experiment
 from toylab.training.facts import facts_of
@@ -155,14 +155,14 @@ class Run:
             from toylab.training.image_plot import image_plot
 
             return image_plot(self, seed)
-        from toylab.plots import run_figure  # matplotlib is for those who draw
+        from toylab.plots.figures import run_figure  # matplotlib is for those who draw
 
         samples = self.sample(SAVED_SAMPLES, self.experiment.method.eval_nfe, seed)
         return run_figure(samples, self.dataset.sample(SAVED_SAMPLES, seed=1), self.history)
 
     def _repr_html_(self) -> str:
         """What a notebook shows of a run."""
-        from toylab.plots import png_bytes
+        from toylab.plots.figures import png_bytes
 
         figure = png_bytes(self.plot(), dpi=80) if self.dataset.dim > 1 else None
         where = "over" if self.dataset.shape.image is None else "beside"
@@ -181,7 +181,7 @@ class Run:
         nonfinite = int(np.count_nonzero(~finite))
         if nonfinite:
             generated = generated[finite if self.status == "diverged" else slice(0)]
-        header = runs.Header(
+        header = run_folder.Header(
             settings=self.config.to_dict(),
             status=self.status,
             step=self.step,
@@ -189,13 +189,13 @@ class Run:
             nfe=nfe,
             nonfinite=nonfinite,
         )
-        self.path = runs.write_run(
+        self.path = run_folder.write_run(
             Path(path),
             header=header,
             history=self.history,
             generated=generated,
             reference=self.dataset.sample(num_saved, seed=1),
-            environment=runs.environment(),
+            environment=run_folder.environment(),
             write_checkpoint=lambda folder: save_tree(folder, self.state),
         )
         return self.path
@@ -212,12 +212,12 @@ def load(path: str | Path) -> Run:
     """
     if not isinstance(path, (str, Path)):
         raise ValueError(f"path must be that of a run folder, got {type(path).__name__}")
-    folder = runs.read_run(Path(path))
+    folder = run_folder.read_run(Path(path))
     try:
         config, changes = RunConfig.from_dict(folder.header.settings), folder.header.changes
         experiment = build_experiment(with_changes(config, changes))
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{folder.path / runs.CONFIG}: {error}") from None
+        raise ValueError(f"{folder.path / run_folder.CONFIG}: {error}") from None
     checkpoint = folder.check_checkpoint()
     with single_precision():
         state = restore_tree(checkpoint, jax.eval_shape(init_state, experiment))
@@ -227,14 +227,14 @@ def load(path: str | Path) -> Run:
     return run
 
 
-def _disagreement(run: Run, header: runs.Header) -> str:
+def _disagreement(run: Run, header: run_folder.Header) -> str:
     """What the state of a run says otherwise than its config.json; nothing where they agree."""
     if not 0 <= run.step <= run.config.steps:
         return f"is at step {run.step} of {run.config.steps}"
     if run.step != header.step:
-        return f"is at step {run.step}, {runs.CONFIG} says {header.step}"
+        return f"is at step {run.step}, {run_folder.CONFIG} says {header.step}"
     if run.status != header.status:
-        return f"is {run.status}, {runs.CONFIG} says {header.status}"
+        return f"is {run.status}, {run_folder.CONFIG} says {header.status}"
     # Parameters may have overflowed in training: then samples did too, and the header counts them.
     finite = all(np.all(np.isfinite(params)) for params in (run.state.params, run.state.params_ema))
     if not finite and run.status != "diverged" and not header.nonfinite:

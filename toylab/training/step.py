@@ -5,10 +5,10 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from toylab.devices.parallel import is_finite, run_if
+from toylab.devices.sharding import ALONE, Split
 from toylab.methods import AbstractTwoStageMethod, Context
 from toylab.nets import flat_net
-from toylab.parallel import is_finite, run_if
-from toylab.split import ALONE, Split
 from toylab.training.experiment import Experiment
 from toylab.training.objective import draw_batch, draw_examples, loss_and_gradient, observe
 from toylab.training.state import (

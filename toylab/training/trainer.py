@@ -10,10 +10,10 @@ from jaxtyping import Float
 
 from toylab.config import Change, RunConfig, with_changes
 from toylab.data import AbstractDataset
+from toylab.devices.parallel import single_precision
+from toylab.devices.sharding import AskedLayout
 from toylab.metrics.base import can_be_scored
 from toylab.metrics.sliced import SlicedReference
-from toylab.parallel import single_precision
-from toylab.split import AskedLayout
 from toylab.training.ensemble import Ensemble
 from toylab.training.experiment import build_experiment
 from toylab.training.state import TrainState, progress_of
@@ -49,7 +49,7 @@ class Trainer:
         states: checkpoints to start from; fresh runs by default.
         histories: the rows recorded before those states.
         changes: the live changes made before those states; they are made again.
-        layout: spread a single lane over all devices: see `toylab.split`.
+        layout: spread a single lane over all devices: see `toylab.devices.sharding`.
 
     Raises:
         ValueError: a bad setting, or lanes that cannot share a trainer.

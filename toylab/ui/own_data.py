@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import Float
 
 from toylab.data.points import bandwidth
-from toylab.pointsfile import MAX_POINTS as MAX_IN_FILE
-from toylab.pointsfile import MIN_POINTS, parse_points
+from toylab.storage.points_file import MAX_POINTS as MAX_IN_FILE
+from toylab.storage.points_file import MIN_POINTS, parse_points
 from toylab.ui.components import drawpad
 
 KINDS = ("draw", "upload", "mixture")
@@ -75,7 +75,7 @@ def from_file(data: bytes, filename: str) -> OwnPoints:
     """Points of an uploaded file, centred and scaled to a root mean square deviation of 1.5 per coordinate.
 
     Raises:
-        ValueError: a file that is refused (see `toylab.pointsfile`), or whose points are all the same; one line.
+        ValueError: a file that `toylab.storage.points_file` refuses, or whose points are all the same; one line.
     """
     name = re.sub(r"[^\w.-]+", "_", Path(filename).name)[-60:]
     points = parse_points(data, name)

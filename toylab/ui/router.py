@@ -1,4 +1,4 @@
-"""Finds the pages: every module of `toylab.ui.pages` that has a title, in their order."""
+"""Finds the pages: every package of `toylab.ui.pages` has a module `page` with TITLE, ORDER and render()."""
 
 import importlib
 import pkgutil
@@ -8,14 +8,15 @@ from types import MappingProxyType, ModuleType
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
-from toylab.ui import pages, shelf
-from toylab.ui.guard import guarded
+from toylab.ui import pages
+from toylab.ui.runs import shelf
+from toylab.ui.widgets.guard import guarded
 
 
 def modules() -> list[ModuleType]:
     """The page modules, in the order of their ORDER."""
     found = [
-        importlib.import_module(f"{pages.__name__}.{item.name}")
+        importlib.import_module(f"{pages.__name__}.{item.name}.page")
         for item in pkgutil.iter_modules(pages.__path__)
     ]
     return sorted((module for module in found if hasattr(module, "TITLE")), key=lambda module: module.ORDER)
@@ -23,7 +24,7 @@ def modules() -> list[ModuleType]:
 
 def name_of(module: ModuleType) -> str:
     """What the address calls a page."""
-    return module.__name__.rsplit(".", 1)[1]
+    return module.__name__.split(".")[-2]
 
 
 def entries() -> dict[str, StreamlitPage]:

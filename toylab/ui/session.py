@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 import streamlit as st
 
 from toylab.config import RunConfig
-from toylab.jobs import AbstractJob, JobManager, JobState, TrainingJob, with_baseline
-from toylab.jobs.warmup import chores
-from toylab.ui import scene
+from toylab.ui.jobs import AbstractJob, JobManager, JobState, TrainingJob, with_baseline
+from toylab.ui.jobs.warmup import chores
+from toylab.ui.widgets import scene
 
 ACT_SECONDS = 0.4
 """How long a click waits for the worker, so that the page is drawn in the new state at once."""

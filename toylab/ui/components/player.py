@@ -11,7 +11,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from streamlit.components.v2 import component
 
-from toylab.ui.theme import Palette
+from toylab.ui.charts.theme import Palette
 
 SIDE = 400
 """Largest side of a pane in pixels."""

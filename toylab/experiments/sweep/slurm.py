@@ -1,0 +1,94 @@
+"""Shards as jobs of a SLURM cluster, by submitit: an adapter, so nothing else of the lab knows of either.
+
+When the cluster is about to take a machine away (time limit, preemption) it signals the job, and submitit queues the
+same job again: finished cells are skipped, the one in training continues from its last save, at most a minute old.
+"""
+
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from toylab.devices.parallel import enable_compilation_cache
+from toylab.experiments.sweep.cells import shard
+from toylab.experiments.sweep.planfile import read_plan
+from toylab.experiments.sweep.running import run_sweep
+
+Cluster = Literal["slurm", "local"]
+LOGS = "jobs"
+"""Folder of submitit's own files below a sweep's: scripts, logs, and its pickles, which the lab never reads."""
+
+
+class Resources(NamedTuple):
+    """What a job asks for.
+
+    Args:
+        minutes: time limit.
+        cpus: cores.
+        gpus: accelerators.
+        partition: of the cluster; empty for its default.
+    """
+
+    minutes: int = 60
+    cpus: int = 2
+    gpus: int = 0
+    partition: str = ""
+
+
+class ShardJob:
+    """One shard as a function without arguments, which submitit can queue again as it is.
+
+    Args:
+        folder: of the sweep, where every machine finds it.
+        index: of the shard, from 0.
+        count: of shards.
+    """
+
+    def __init__(self, folder: Path, index: int, count: int):
+        self.folder, self.index, self.count = folder.resolve(), index, count
+
+    def __call__(self) -> dict[str, int]:
+        """Train the shard: how many cells were skipped and trained, and how many there are."""
+        enable_compilation_cache()
+        plan = read_plan(self.folder)
+        cells = shard(plan.cells, self.index, self.count)
+        return run_sweep(cells, self.folder, plan.scoring, progress=False)._asdict()
+
+    def checkpoint(self) -> Any:
+        """What submitit queues when the machine is taken away: the same shard."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)
+
+
+def submit(
+    folder: Path, count: int, cluster: Cluster = "slurm", resources: Resources | None = None
+) -> list[Any]:
+    """Queue ``count`` shards of the sweep in ``folder``; returns submitit's jobs.
+
+    Args:
+        folder: that holds the plan, on a disk that all machines share.
+        count: of shards, each a job (one array on SLURM).
+        cluster: slurm, or local: processes of this machine.
+        resources: per job.
+
+    Raises:
+        ValueError: no plan in ``folder``, submitit is not installed, or there is no SLURM here.
+    """
+    read_plan(folder)
+    try:
+        import submitit
+    except ImportError:
+        raise ValueError("submitting jobs needs submitit: pip install 'toylab[slurm]'") from None
+    wanted = resources or Resources()
+    try:
+        executor = submitit.AutoExecutor(folder=str(folder / LOGS / "%j"), cluster=cluster)
+    except RuntimeError as error:
+        raise ValueError(f"no {cluster} here: {error}") from None
+    executor.update_parameters(
+        name=f"toylab-{folder.resolve().name}",
+        timeout_min=wanted.minutes,
+        cpus_per_task=wanted.cpus,
+        gpus_per_node=wanted.gpus,
+        slurm_partition=wanted.partition or None,
+    )
+    with executor.batch():
+        return [executor.submit(ShardJob(folder, index, count)) for index in range(count)]

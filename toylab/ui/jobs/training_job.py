@@ -1,0 +1,177 @@
+"""Lanes trained while someone watches and steers: the lab's pair, or a race."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from toylab.ui.jobs.ending import divergence
+from toylab.ui.jobs.job import AbstractJob
+from toylab.ui.jobs.lane import Lane, check_lanes
+from toylab.ui.jobs.snapshot import Event, Snapshot
+from toylab.ui.jobs.states import JobState
+
+if TYPE_CHECKING:
+    from toylab.ui.jobs.live import LiveTraining
+
+SNAPSHOT_SECONDS = 0.15
+"""Least time between two snapshots while training."""
+
+
+class TrainingJob(AbstractJob[Snapshot]):
+    """Lanes to be trained live, side by side.
+
+    Args:
+        lanes: what trains.
+        slot: which part of the app it belongs to.
+        needed: lanes whose divergence, all together, ends the job; by default every lane.
+
+    Raises:
+        ValueError: lanes that cannot be watched together.
+    """
+
+    def __init__(self, lanes: Sequence[Lane], slot: str = "lab", needed: Sequence[int] | None = None):
+        check_lanes(lanes)
+        labels, configs = zip(*lanes, strict=True)
+        super().__init__(Snapshot(0, JobState.QUEUED, configs, labels), slot)
+        self._needed = tuple(range(len(lanes)) if needed is None else needed)
+        self._changes: dict[tuple[int, str], float] = {}
+        self._events: tuple[Event, ...] = ()
+        self._steps_wanted = 0
+        self._diverged_at: tuple[int, ...] = ()
+        self._live: LiveTraining | None = None
+        self._held: list[Any] | None = None
+
+    # Wishes: any thread.
+
+    def set(self, lane: int = 0, **changes: float) -> None:
+        """Change `beta` (of ``lane``) or `learning_rate` (of every lane) from the next stretch on.
+
+        Raises:
+            ValueError: a value out of range, in one line.
+        """
+        self.snapshot.configs[lane].replace(**changes)
+        self._wish(lambda: self._changes.update({(lane, name): value for name, value in changes.items()}))
+
+    def advance(self, num_steps: int) -> None:
+        """Pause, after exactly ``num_steps`` further steps."""
+
+        def wish() -> None:
+            self._paused = True
+            self._steps_wanted += num_steps
+
+        self._wish(wish)
+
+    # Reading: any thread.
+
+    def runs(self) -> list[Any]:
+        """The lanes as runs; once the job has ended, or while it is paused.
+
+        Raises:
+            ValueError: the job trains just now, or never began.
+        """
+        held = self._held
+        if held is not None and self.snapshot.state is JobState.PAUSED:
+            return held
+        if self.active or self._live is None:
+            raise ValueError("a run can be read once it has ended or is paused")
+        return self._live.runs()
+
+    # Work: the worker alone.
+
+    def _has_wishes(self) -> bool:
+        return bool(self._steps_wanted or self._changes)
+
+    def _unit(self) -> None:
+        if self._live is None:
+            self._begin()
+            return
+        self._apply_changes()
+        if self._paused and not self._steps_wanted:
+            self._stand_still()
+            return
+        self._paused_at = self._held = None
+        taken = self._live.advance(self._steps_wanted or None)
+        with self._changed:
+            self._steps_wanted = max(0, self._steps_wanted - taken)
+        self._judge()
+
+    def _begin(self) -> None:
+        # Here, since it brings in JAX: seconds that a first page should not wait for.
+        from toylab.ui.jobs.live import LiveTraining
+
+        self._publish(JobState.COMPILING)
+        self._live = LiveTraining(self.snapshot.configs, self.clock)
+        self._publish(JobState.COMPILING)  # where the lanes begin: something to see while the step compiles
+        self._live.advance(1)
+        # The first frame, before the evaluation is compiled: from then on nothing stands still any more.
+        self._publish(JobState.COMPILING)
+        if not self._stopped:
+            self._live.measure()
+        self._live.forget_speed()
+        self._publish(JobState.RUNNING)
+
+    def _rest(self) -> None:
+        if self._live is not None:
+            self._live.forget_speed()
+            if self._held is None and self._paused:
+                self._held = self._live.runs()
+
+    def _judge(self) -> None:
+        """Publish what the last stretch led to."""
+        live = self._live
+        assert live is not None
+        pausing = self._paused and not self._steps_wanted
+        due = self.clock() - self._shown_at > SNAPSHOT_SECONDS or self.snapshot.state is JobState.QUEUED
+        # Asking the lanes costs as much as many steps: only where there is something to show.
+        if not (due or pausing or live.step >= self.snapshot.steps):
+            return
+        self._diverged_at = tuple(live.diverged_at())
+        lost = [lane for lane, step in enumerate(self._diverged_at) if step >= 0]
+        if all(lane in lost for lane in self._needed):
+            self._publish(JobState.DIVERGED, message=self._losses(self._needed))
+        elif live.done:
+            self._publish(JobState.DONE, message=self._losses(lost))
+        elif pausing:
+            self._stand_still()
+        else:
+            self._publish(JobState.RUNNING, message=self._losses(lost))
+
+    def _losses(self, lanes: Sequence[int]) -> str:
+        """One line on lanes that diverged; the first lane of the lab needs no name."""
+        configs, labels = self.snapshot.configs, self.snapshot.labels
+        nameless = self._needed == (0,)
+        return " ".join(
+            divergence(self._diverged_at[lane], configs[lane], "" if nameless and lane == 0 else labels[lane])
+            for lane in lanes
+        )
+
+    def _apply_changes(self) -> None:
+        live = self._live
+        assert live is not None
+        with self._changed:
+            changes, self._changes = self._changes, {}
+        for (lane, name), value in changes.items():
+            old = getattr(live.configs[lane], name)
+            if value == old:
+                continue
+            live.set(lane, **{name: value})
+            self._held = None
+            news = Event(live.step, name, old, value, lane)
+            # Dragging a slider makes many changes at one step: one mark is enough.
+            kept = tuple(
+                event
+                for event in self._events
+                if (event.step, event.name, event.lane) != (live.step, name, lane)
+            )
+            self._events = (*kept, news)
+
+    def _view(self, state: JobState) -> dict[str, Any]:
+        if self._live is None:
+            return {}
+        fresh = state is not JobState.DIVERGED or self.snapshot.samples is None
+        samples = self._live.samples() if fresh else self.snapshot.samples
+        return {
+            **self._live.view(),
+            "samples": samples,
+            "events": self._events,
+            "diverged_at": self._diverged_at,
+        }

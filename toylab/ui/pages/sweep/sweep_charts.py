@@ -1,0 +1,227 @@
+"""Charts of a sweep: its grid of cells as they fill, and the scores over beta with intervals and floor."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from jaxtyping import Float
+
+from toylab.metrics.statistics import mean_interval
+from toylab.ui.charts.theme import Palette
+from toylab.ui.jobs import SweepSnapshot
+
+METRICS = {
+    "sw1": "Wasserstein distance",
+    "grad_variance": "Gradient variance",
+    "loss": "Loss",
+}
+"""What a cell may show; the distance has n and a floor, the others are of the training itself."""
+HEIGHT = 300
+SELECTION = "cell"
+
+
+def table(snapshot: SweepSnapshot) -> pd.DataFrame:
+    """One row per cell: beta, seed, its state in a word, and its numbers (NaN before it is finished)."""
+    rows = []
+    for cell, (config, score) in enumerate(zip(snapshot.configs, snapshot.scores, strict=True)):
+        state = "waiting"
+        if score is not None:
+            state = "diverged" if score.diverged_at >= 0 else "done"
+        elif cell in snapshot.current and not snapshot.state.is_final:
+            state = "training"
+        numbers = {
+            name: getattr(score, name) if score else math.nan for name in (*METRICS, "stderr", "floor")
+        }
+        rows.append({"cell": cell, "beta": config.beta, "seed": config.seed, "state": state, **numbers})
+    return pd.DataFrame(rows)
+
+
+def summary(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Per beta the number of finished seeds, their mean and its 95% t interval (none from a single seed)."""
+    rows = []
+    done = (cells["state"] == "done").to_numpy()
+    for beta in np.unique(cells["beta"].to_numpy(float)[done]):
+        values = cells[metric].to_numpy(float)[done & (cells["beta"].to_numpy(float) == beta)]
+        found = mean_interval(values) if len(values) > 1 else None
+        rows.append(
+            {
+                "beta": beta,
+                "n": len(values),
+                "mean": float(np.mean(values)),
+                "low": found.low if found else math.nan,
+                "high": found.high if found else math.nan,
+            }
+        )
+    return pd.DataFrame(rows, columns=["beta", "n", "mean", "low", "high"])
+
+
+def grid(cells: pd.DataFrame, metric: str, palette: Palette, key: str, *, selectable: bool) -> int | None:
+    """Cells as a grid of beta by seed; the cell that was clicked, where clicking is offered."""
+    finite = np.where(cells["state"] == "done", cells[metric].to_numpy(float), np.nan)
+    labels = [_label(state, value) for state, value in zip(cells["state"], finite, strict=True)]
+    shown = cells.assign(value=finite, label=labels)
+    x = {"field": "beta", "type": "ordinal", "axis": {"title": "β", "labelAngle": 0, **_quiet(palette)}}
+    y = {"field": "seed", "type": "ordinal", "axis": {"title": "seed", **_quiet(palette)}}
+    colour = {
+        "field": "value",
+        "type": "quantitative",
+        "legend": None,
+        "scale": {"scheme": "cividis", "type": "log", "reverse": True},
+    }
+    usable = bool(np.any(finite[np.isfinite(finite)] > 0))
+    fill = {"condition": {"test": "isValid(datum.value)", **colour}, "value": "transparent"}
+    # Dark cells are the high ones: their label is light.
+    middle = float(np.sqrt(np.nanmin(finite) * np.nanmax(finite))) if usable else 1.0
+    inks = [
+        {"test": f"isValid(datum.value) && datum.value > {middle}", "value": "#FFFFFF"},
+        {"test": "isValid(datum.value)", "value": "#14181D"},
+    ]
+    spec: dict[str, Any] = {
+        "height": HEIGHT,
+        "padding": {"left": 2, "right": 2, "top": 4, "bottom": 2},
+        "encoding": {"x": x, "y": y, "tooltip": _tooltip(metric)},
+        "layer": [
+            {
+                "mark": {"type": "rect", "stroke": palette.frame, "strokeWidth": 1},
+                "encoding": {"color": fill if usable else {"value": "transparent"}},
+                **(
+                    {"params": [{"name": SELECTION, "select": {"type": "point", "fields": ["cell"]}}]}
+                    if selectable
+                    else {}
+                ),
+            },
+            {
+                "mark": {"type": "text", "fontSize": 11},
+                "encoding": {
+                    "text": {"field": "label", "type": "nominal"},
+                    "color": {"condition": inks, "value": palette.faint},
+                },
+            },
+        ],
+        "config": {"view": {"stroke": None}},
+    }
+    done = list(cells["state"]).count("done")
+    alt = f"{METRICS[metric]} of {done} finished of {len(cells)} cells, by beta and seed"
+    if not selectable:
+        st.vega_lite_chart(shown, spec, width="stretch", key=key, alt=alt)
+        return None
+    event = st.vega_lite_chart(
+        shown,
+        spec,
+        width="stretch",
+        key=f"{key}_chosen",
+        alt=alt,
+        on_select="rerun",
+        selection_mode=SELECTION,
+    )
+    chosen = event.get("selection", {}).get(SELECTION, [])
+    return int(chosen[0]["cell"]) if chosen else None
+
+
+def over_beta(cells: pd.DataFrame, metric: str, palette: Palette, key: str) -> None:
+    """Finished cells over beta, their means with 95% intervals, and the floor of the distance."""
+    done = cells.loc[cells["state"] == "done"]
+    means = summary(cells, metric)
+    points = done.assign(kind="seed", value=done[metric])[["beta", "seed", "value", "kind"]]
+    bands = means.rename(columns={"mean": "value"}).assign(kind="mean", bottom=means["low"].clip(lower=1e-9))
+    rows = [points, bands]
+    floor = float(np.mean(done["floor"].to_numpy(float))) if metric == "sw1" and len(done) else math.nan
+    rows.append(pd.DataFrame({"kind": ["floor"], "value": [floor]}))
+    data = pd.concat(rows, ignore_index=True)
+    places = cells["beta"].to_numpy(float)
+    low, high = float(places.min()), float(places.max())
+    margin = 0.04 * max(high - low, 0.5)
+    x = {
+        "field": "beta",
+        "type": "quantitative",
+        "scale": {"domain": [low - margin, high + margin], "nice": False, "zero": False},
+        "axis": {"title": "β", "grid": False, **_quiet(palette)},
+    }
+    y = {
+        "field": "value",
+        "type": "quantitative",
+        "scale": {"type": "log", "nice": False, "domain": list(span(data["value"].to_numpy(float)))},
+        "axis": {"title": None, "grid": False, "tickCount": 5, "format": "~g", **_quiet(palette)},
+    }
+    if not len(done):
+        y |= {"axis": None, "scale": {"domain": [0, 1]}}
+
+    def only(kind: str) -> list[dict]:
+        return [{"filter": f"datum.kind === '{kind}'"}]
+
+    hover = [
+        {"field": name, "type": "quantitative", "format": ".4~g"}
+        for name in ("beta", "value", "low", "high", "n")
+    ]
+    spec = {
+        "height": HEIGHT,
+        "padding": {"left": 2, "right": 8, "top": 4, "bottom": 2},
+        "layer": [
+            {
+                "transform": only("floor"),
+                "mark": {"type": "rule", "strokeDash": [3, 3], "color": palette.faint},
+                "encoding": {"y": y},
+            },
+            {
+                "transform": only("floor"),
+                "mark": {
+                    "type": "text",
+                    "text": "floor",
+                    "align": "left",
+                    "dx": 3,
+                    "dy": -6,
+                    "color": palette.faint,
+                },
+                "encoding": {"x": {"value": 0}, "y": y},
+            },
+            {
+                "transform": only("mean"),
+                "mark": {"type": "area", "opacity": 0.18, "color": palette.chosen, "clip": True},
+                "encoding": {"x": x, "y": {**y, "field": "bottom"}, "y2": {"field": "high"}},
+            },
+            {
+                "transform": only("mean"),
+                "mark": {"type": "line", "strokeWidth": 2, "point": {"size": 45}, "color": palette.chosen},
+                "encoding": {"x": x, "y": y, "tooltip": hover},
+            },
+            {
+                "transform": only("seed"),
+                "mark": {"type": "circle", "size": 22, "opacity": 0.6, "color": palette.text},
+                "encoding": {"x": x, "y": y},
+            },
+        ],
+        "config": {"view": {"stroke": None}},
+    }
+    alt = f"{METRICS[metric]} over beta: a point per seed, means with 95% intervals"
+    st.vega_lite_chart(data, spec, width="stretch", key=key, alt=alt)
+
+
+def span(values: Float[np.ndarray, " n"]) -> tuple[float, float]:
+    """Ends of a logarithmic axis around positive values; an interval that reaches below 0 runs out of it.
+
+    >>> span(np.array([0.5, np.nan, 0.25]))
+    (0.2, 0.625)
+    """
+    positive = values[values > 0]
+    if not len(positive):
+        return 1e-3, 1.0
+    return 0.8 * float(positive.min()), 1.25 * float(positive.max())
+
+
+def _label(state: str, value: float) -> str:
+    if state == "done":
+        return f"{value:.2g}" if value < 1000 else f"{value:.0f}"
+    return {"waiting": "", "training": "…", "diverged": "diverged"}[state]
+
+
+def _quiet(palette: Palette) -> dict[str, Any]:
+    return {"labelColor": palette.faint, "titleColor": palette.faint, "domain": False, "ticks": False}
+
+
+def _tooltip(metric: str) -> list[dict[str, Any]]:
+    numbers = [{"field": metric, "type": "quantitative", "format": ".4~g"}]
+    if metric == "sw1":
+        numbers += [{"field": name, "type": "quantitative", "format": ".3~g"} for name in ("stderr", "floor")]
+    return [{"field": name, "type": "nominal"} for name in ("beta", "seed", "state")] + numbers

@@ -1,0 +1,1 @@
+"""Words of the app: sentences, numbers, and foreign text made safe."""

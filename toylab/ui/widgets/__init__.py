@@ -1,0 +1,1 @@
+"""Parts that several pages draw: controls, transport bar, stage, dialogs."""
