@@ -21,7 +21,7 @@ from toylab.metrics.scores import read_score
 from toylab.metrics.statistics import NO_INTERVAL, late_mean, mean_interval, paired, relative_gain
 from toylab.proxies import proxies
 from toylab.storage import run_folder
-from toylab.training.budget import network_evaluations
+from toylab.training.cost import network_evaluations
 from toylab.training.experiment import without_unused_settings
 
 PROTOCOLS = ("matched", "weighting", "published")
@@ -95,7 +95,7 @@ def plan(
         entrants: as from `contestants`.
         datasets: names.
         seeds: of each contestant on each dataset.
-        steps_of: steps that the budget pays for: `toylab.training.budget.steps_within` for network evaluations,
+        steps_of: steps that the budget pays for: `toylab.training.cost.steps_within` for network evaluations,
             `steps_in_seconds` for wall time.
 
     Raises:

@@ -1,4 +1,4 @@
-"""A lane of a live view: one run among those trained side by side."""
+"""Lane of a live view: one of the runs that are trained side by side."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -6,11 +6,11 @@ from typing import NamedTuple
 from toylab.config import RunConfig
 
 MAX_LANES = 4
-"""As many as eyes can follow, and as there are colours that everybody tells apart."""
+"""As many as a viewer can follow, and as there are colours that colour-blind readers can distinguish."""
 
 
 class Lane(NamedTuple):
-    """A run and what it is called."""
+    """A run's config and its label."""
 
     label: str
     config: RunConfig
@@ -22,15 +22,15 @@ def with_baseline(config: RunConfig) -> tuple[Lane, Lane]:
 
 
 def check_lanes(lanes: Sequence[Lane]) -> None:
-    """Raise ValueError unless the lanes can be watched together: one dataset, one rhythm, labels of their own."""
+    """Raise ValueError unless the lanes can be shown together: one dataset, one schedule, distinct labels."""
     if not 1 <= len(lanes) <= MAX_LANES:
         raise ValueError(f"a live view has 1 to {MAX_LANES} lanes, got {len(lanes)}")
     labels = [lane.label for lane in lanes]
     if len(set(labels)) < len(labels):
-        raise ValueError(f"lanes need labels of their own, got {', '.join(labels)}")
+        raise ValueError(f"lanes need distinct labels, got {', '.join(labels)}")
     first = lanes[0].config
     for name in ("dataset", "dataset_options", "steps", "log_every", "eval_samples"):
         for lane in lanes[1:]:
             value, expected = getattr(lane.config, name), getattr(first, name)
             if value != expected:
-                raise ValueError(f"lanes of a live view share {name}: {value!r} is not {expected!r}")
+                raise ValueError(f"lanes of a live view must share {name}, got {expected!r} and {value!r}")

@@ -21,7 +21,7 @@ def count(only: Collection[str] = ()) -> dict[str, float]:
     Two stages, and the pairs made between them, are spread over all steps.
     """
     from toylab.experiments.compare import contestants
-    from toylab.training.budget import network_evaluations
+    from toylab.training.cost import network_evaluations
     from toylab.training.experiment import without_unused_settings
 
     found = {}
