@@ -15,7 +15,7 @@ from toylab.config import FIELDS, RunConfig
 from toylab.metrics.scores import HEADLINE, read_score
 from toylab.metrics.statistics import NO_INTERVAL, late_mean, mean_interval, paired_difference
 from toylab.storage import run_folder
-from toylab.storage.npz import with_place
+from toylab.storage.untrusted import with_place
 
 SETTINGS = tuple(name for name in FIELDS if name not in ("seed", "log_every", "eval_samples"))
 """What tells runs apart: the last two say how training was watched, and change nothing in it."""
