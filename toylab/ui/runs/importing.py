@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from toylab.storage import run_folder
 from toylab.config import RunConfig, with_changes
+from toylab.storage import run_folder
 from toylab.storage.header import Header
 from toylab.storage.runfiles import read_history, read_samples
 from toylab.storage.untrusted import MAX_JSON_BYTES, one_line
@@ -129,7 +129,9 @@ def read_loose(settings: bytes, history: bytes, samples: bytes | None = None) ->
 def _read_folder(folder: Path) -> Imported:
     read = run_folder.read_run(folder)
     if read.generated.shape[1] != 2:
-        raise ValueError(f"{run_folder.SAMPLES}: has dimension {read.generated.shape[1]}, only the plane is drawn")
+        raise ValueError(
+            f"{run_folder.SAMPLES}: has dimension {read.generated.shape[1]}, only the plane is drawn"
+        )
     config = _named(run_folder.CONFIG, _valid_config, read.header)
     run = None
     if read.checkpoint is not None:

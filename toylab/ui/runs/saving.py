@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from toylab.ui.jobs import TrainingJob
 from toylab.storage.untrusted import with_place
+from toylab.ui.jobs import TrainingJob
 
 if TYPE_CHECKING:
     from toylab.training import Run

@@ -10,8 +10,8 @@ from toylab.storage.untrusted import with_place
 from toylab.ui import session
 from toylab.ui.runs import export
 from toylab.ui.runs.shelf import Finished
-from toylab.ui.text.plain import plain
-from toylab.ui.widgets.waiting import wait
+from toylab.ui.text import plain
+from toylab.ui.widgets.parts import wait
 
 
 def button(runs: Sequence[Finished], key: str = "export") -> None:
