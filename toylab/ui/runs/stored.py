@@ -10,7 +10,7 @@ import pandas as pd
 
 from toylab.config import RunConfig
 from toylab.ui.jobs import CellScore, JobState, Lane, Snapshot, SweepSnapshot, with_baseline
-from toylab.storage.npz import read_arrays
+from toylab.storage.untrusted import read_arrays
 from toylab.ui.pages.race import racing
 from toylab.ui.widgets.thumbnails import ASSETS
 
