@@ -2,12 +2,13 @@
 
 import streamlit as st
 
+from toylab.formatting import short
 from toylab.ui import session
 from toylab.ui.charts.theme import palette
 from toylab.ui.pages.learn import glossary, separation
 from toylab.ui.pages.learn.cards import CARDS, NUM_SEEDS, SCORE_N, Card, Evidence, evidence
 from toylab.ui.references import references
-from toylab.ui.text import as_markdown, short
+from toylab.ui.text import as_markdown
 from toylab.ui.widgets import links
 from toylab.ui.widgets.parts import heading
 
