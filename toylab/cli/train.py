@@ -14,9 +14,10 @@ import tyro
 from toylab.cli import parsing
 from toylab.cli.dispatch import DIVERGED, DONE, INTERRUPTED, REQUEUE
 from toylab.cli.folders import claim, default_run_folder
-from toylab.cli.output import note, number, print_json
+from toylab.cli.output import note, print_json
 from toylab.cli.settings import settings_class, settings_of
 from toylab.config import RunConfig
+from toylab.formatting import number
 
 if TYPE_CHECKING:
     from toylab.training import Run

@@ -22,7 +22,7 @@ from toylab.experiments.results import (
 from toylab.metrics.floor import Score
 from toylab.metrics.scores import HEADLINE
 from toylab.storage import run_folder
-from toylab.storage.npz import with_place
+from toylab.storage.untrusted import with_place
 
 ALWAYS_SHOWN = ("dataset", "method", "beta")
 FLOOR_REPEATS = 4

@@ -21,8 +21,8 @@ from jaxtyping import Float
 from toylab.config import RunConfig, with_changes
 from toylab.storage import run_folder
 from toylab.storage.header import Header
-from toylab.storage.npz import one_line
 from toylab.storage.runfiles import read_history, read_samples
+from toylab.storage.untrusted import MAX_JSON_BYTES, one_line
 from toylab.ui.runs.export import CSV, JSON, NPZ
 
 if TYPE_CHECKING:
@@ -280,8 +280,8 @@ def _parse_json(content: bytes) -> dict[str, Any]:
     def refuse(constant: str):
         raise ValueError(f"holds {constant}, which is not JSON")
 
-    if len(content) > run_folder.MAX_JSON_BYTES:
-        raise ValueError(f"has more than {run_folder.MAX_JSON_BYTES >> 20} MB")
+    if len(content) > MAX_JSON_BYTES:
+        raise ValueError(f"has more than {MAX_JSON_BYTES >> 20} MB")
     value = json.loads(content, parse_constant=refuse)
     if not isinstance(value, dict):
         raise ValueError("is not a JSON object")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from toylab.storage.npz import with_place
+from toylab.storage.untrusted import with_place
 from toylab.ui.jobs import TrainingJob
 
 if TYPE_CHECKING:

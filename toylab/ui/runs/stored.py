@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from toylab.config import RunConfig
-from toylab.storage.npz import read_arrays
+from toylab.storage.untrusted import read_arrays
 from toylab.ui import ASSETS, racing
 from toylab.ui.jobs import CellScore, JobState, Lane, Snapshot, SweepSnapshot, with_baseline
 

@@ -6,7 +6,7 @@ from functools import partial
 import streamlit as st
 
 from toylab.storage.cache import report_internal
-from toylab.storage.npz import with_place
+from toylab.storage.untrusted import with_place
 from toylab.ui import session
 from toylab.ui.runs import export
 from toylab.ui.runs.shelf import Finished

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from toylab.storage.npz import one_line
+from toylab.storage.untrusted import one_line
 from toylab.ui import session
 from toylab.ui.charts.theme import palette
 from toylab.ui.pages.claims import claim_chart, ledgers
