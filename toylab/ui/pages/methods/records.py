@@ -13,7 +13,7 @@ from toylab.experiments.compare import contestants
 from toylab.methods import AbstractTwoStageMethod, methods
 from toylab.proxies import proxies
 from toylab.registry import Registry
-from toylab.training.budget import network_evaluations
+from toylab.training.cost import network_evaluations
 from toylab.training.experiment import without_unused_settings
 from toylab.ui import ASSETS
 from toylab.ui.references import Reference, references
