@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Array, Float
 
-from toylab.data.options import whole
 from toylab.devices.parallel import compiled, single_precision
 from toylab.diagnostics.local import meanflow_of, trained_net
 from toylab.diagnostics.velocity import Reference, check_reference, reference_velocity, seen_velocity
 from toylab.methods import Context, Example
+from toylab.options import whole
 from toylab.training import Run
 from toylab.training.experiment import Experiment
 from toylab.training.objective import context_of, draw_pairs, guided_pair

@@ -20,7 +20,7 @@ from toylab.diagnostics.local import (
     stacked,
 )
 from toylab.diagnostics.quadratic import top_share
-from toylab.proxies.conditional import Conditional
+from toylab.proxies.builtin import Conditional
 from toylab.training import Run, Trainer
 from toylab.training.experiment import Experiment
 from toylab.training.objective import Batch, beta_of

@@ -11,8 +11,8 @@ import pandas as pd
 from toylab.config import RunConfig
 from toylab.data import datasets
 from toylab.diagnostics.two_modes import log_max_expansion, log_separatrix_expansion, log_variance_ratio
-from toylab.metrics.sliced import SlicedReference
 from toylab.metrics.statistics import NO_INTERVAL, paired, relative_gain
+from toylab.metrics.wasserstein import SlicedReference
 from toylab.training import Run, train_many
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from toylab.coefficients import coefficients
 from toylab.config import RunConfig
 from toylab.experiments.sweep import Cell, cell_name
 from toylab.methods import AbstractTwoStageMethod, methods
-from toylab.metrics.scores import read_score
+from toylab.metrics.score import read_score
 from toylab.metrics.statistics import NO_INTERVAL, late_mean, mean_interval, paired, relative_gain
 from toylab.proxies import proxies
 from toylab.storage import run_folder

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from toylab.config import FIELDS, RunConfig
-from toylab.metrics.scores import HEADLINE, read_score
+from toylab.metrics.score import HEADLINE, read_score
 from toylab.metrics.statistics import NO_INTERVAL, late_mean, mean_interval, paired_difference
 from toylab.storage import run_folder
 from toylab.storage.npz import with_place

@@ -12,8 +12,7 @@ from toylab.methods.meanflow import MeanFlow
 from toylab.methods.teachers import teacher_of
 from toylab.methods.terms import AdaptiveWeight, Anchor, average_velocity_and_derivative, squared_norm
 from toylab.proxies import AbstractProxy, Context
-from toylab.proxies.conditional import Conditional
-from toylab.proxies.ema import EMA
+from toylab.proxies.builtin import EMA, Conditional
 from toylab.types import Scalar
 
 

@@ -12,9 +12,9 @@ from jaxtyping import Array, Float
 
 from toylab.config import Change, RunConfig, with_changes
 from toylab.data import AbstractDataset
-from toylab.data.options import number, whole
 from toylab.devices.parallel import single_precision
 from toylab.nets import flat_net
+from toylab.options import number, whole
 from toylab.plots.notebook import notebook_html
 from toylab.storage import run_folder
 from toylab.storage.checkpoint import restore_tree, save_tree

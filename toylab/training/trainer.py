@@ -13,7 +13,7 @@ from toylab.data import AbstractDataset
 from toylab.devices.parallel import single_precision
 from toylab.devices.sharding import AskedLayout
 from toylab.metrics.base import can_be_scored
-from toylab.metrics.sliced import SlicedReference
+from toylab.metrics.wasserstein import SlicedReference
 from toylab.training.ensemble import Ensemble
 from toylab.training.experiment import build_experiment
 from toylab.training.state import TrainState, progress_of

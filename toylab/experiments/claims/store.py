@@ -11,8 +11,7 @@ from toylab.config import RunConfig
 from toylab.diagnostics.optimum import OptimalCoefficient, optimal_coefficient
 from toylab.evaluation import evaluate
 from toylab.experiments.sweep import Cell, cell_name
-from toylab.metrics.floor import Score
-from toylab.metrics.scores import read_score
+from toylab.metrics.score import Score, read_score
 from toylab.metrics.statistics import late_mean
 from toylab.storage import run_folder
 from toylab.training import Run, load

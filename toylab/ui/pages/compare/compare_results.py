@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from toylab.metrics.floor import Score
+from toylab.metrics.score import Score
 from toylab.storage.cache import report_internal
 from toylab.ui import session
 from toylab.ui.charts import curves, theme
