@@ -135,6 +135,7 @@ def use(python: Path, folder: Path) -> None:
     small = ["--steps", "50", "--width", "16", "--depth", "1", "--log-every", "50", "--eval-samples", "64"]
     output([*toylab, "train", *small, "--out", "run"], folder)
     assert (folder / "run" / "config.json").is_file()
+    assert float(output([python, "-m", "toylab.bench.plain", "0.1"], folder)) > 0
 
 
 def serve(python: Path, folder: Path) -> None:

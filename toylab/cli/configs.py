@@ -1,9 +1,9 @@
 """Where a command's settings come from: a packaged config, a file, a preset, or a run."""
 
-import json
 from pathlib import Path
 
 from toylab.config import RunConfig
+from toylab.storage.untrusted import one_line, read_json
 
 MAX_BYTES = 8 * 2**20
 
@@ -24,7 +24,7 @@ def find_config(text: str) -> RunConfig:
         if text in PRESETS:
             return RunConfig(**preset(text))
     if path.is_dir():
-        from toylab.experiments.report import read_config
+        from toylab.experiments.results import read_config
 
         return read_config(path)
     if path.is_file():
@@ -37,12 +37,10 @@ def find_config(text: str) -> RunConfig:
 
 def _read_json(path: Path) -> dict:
     """The settings in a JSON file: a plain object, or the config.json of a run."""
-    if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"{path} is larger than {MAX_BYTES} bytes")
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not JSON: {error}") from None
+        value = read_json(path, MAX_BYTES)
+    except ValueError as error:
+        raise ValueError(f"{path}: {one_line(error)}") from None
     while isinstance(value, dict) and isinstance(value.get("settings"), dict):
         value = value["settings"]
     if not isinstance(value, dict):

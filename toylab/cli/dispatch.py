@@ -92,7 +92,7 @@ def _attempt(name: str, argv: list[str], interrupted: threading.Event) -> int | 
 def _told(error: Exception) -> str:
     """One line about an error: what is wrong with the input, or where to read about a mistake of ours."""
     from toylab.storage.cache import report_internal
-    from toylab.storage.npz import with_place
+    from toylab.storage.untrusted import with_place
 
     return with_place(error) if isinstance(error, (OSError, ValueError)) else report_internal(error)
 

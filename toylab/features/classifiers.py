@@ -5,7 +5,6 @@ Weights are one npz and one JSON card per net, checked by digest. Nothing is unp
 
 import hashlib
 import io
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +17,7 @@ from jaxtyping import Array, Float
 
 from toylab.features.base import AbstractFeatureNet, Images, feature_nets
 from toylab.storage.atomic import atomic_write_bytes, atomic_write_json
-from toylab.storage.npz import one_line, read_bytes, read_layout
+from toylab.storage.untrusted import one_line, read_bytes, read_json, read_layout
 from toylab.types import AnyArray, PRNGKey
 
 Image = Float[AnyArray, "height width channels"]
@@ -191,7 +190,7 @@ def load_weights(name: str, spec: ClassifierSpec, folder: Path = FOLDER) -> tupl
     path = folder / f"{name}.npz"
     remedy = f"reinstall toylab, or run: python scripts/make_feature_nets.py {name}"
     try:
-        card = Card(**json.loads(read_bytes(path.with_suffix(".json"), MAX_BYTES)))
+        card = Card(**read_json(path.with_suffix(".json"), MAX_BYTES))
         content = read_bytes(path, MAX_BYTES)
         if (found := hashlib.sha256(content).hexdigest()) != card.sha256:
             raise ValueError(f"damaged, its SHA-256 is {found[:12]}..., not {str(card.sha256)[:12]}...")

@@ -1,6 +1,5 @@
 """Scores: the mean of a metric with its standard error and floor, and the file scores.json of a run folder. No JAX."""
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,8 +10,8 @@ from jaxtyping import Float
 
 from toylab.metrics.base import Metric, ModesLike
 from toylab.storage.atomic import atomic_write_json
-from toylab.storage.npz import one_line, read_bytes
 from toylab.storage.run_folder import SCORES
+from toylab.storage.untrusted import one_line, parse_json_object, read_bytes
 
 HEADLINE = "sliced_w1"
 """The metric by which runs are compared."""
@@ -122,9 +121,7 @@ def read_score(folder: Path, metric: str = HEADLINE) -> Score | None:
     if not path.is_file():
         return None
     try:
-        scores = json.loads(read_bytes(path, MAX_BYTES))
-        if not isinstance(scores, dict):
-            raise ValueError("is not a JSON object")
+        scores = parse_json_object(read_bytes(path, MAX_BYTES))
         return _parse(scores[metric]) if metric in scores else None
     # OverflowError: the JSON number 1e999 is read as infinity, which int() rejects.
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:

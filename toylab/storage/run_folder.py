@@ -8,7 +8,6 @@ checkpoint/         parameters, written and read by others; may be absent
 environment.json    machine, versions, date
 """
 
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -31,9 +30,9 @@ from toylab.storage.atomic import (
 )
 from toylab.storage.digest import folder_digest
 from toylab.storage.header import Header
-from toylab.storage.npz import one_line, read_bytes
 from toylab.storage.provenance import environment
 from toylab.storage.runfiles import history_text, read_history, read_samples, samples_bytes
+from toylab.storage.untrusted import MAX_JSON_BYTES, one_line, parse_json_object, read_bytes
 
 CONFIG, HISTORY, SAMPLES, ENVIRONMENT, CHECKPOINT = (
     "config.json",
@@ -47,7 +46,6 @@ SCORES = "scores.json"
 DIGEST = "checkpoint_sha256"
 """Key of config.json."""
 OWN = (CONFIG, HISTORY, SAMPLES, ENVIRONMENT, CHECKPOINT, SCORES)
-MAX_JSON_BYTES = 4 * 2**20
 __all__ = ["Header", "RunFolder", "RunFolderError", "check_target", "environment"]
 __all__ += ["is_run", "list_runs", "read_run", "write_run"]
 
@@ -280,13 +278,7 @@ def _checked(folder: Path, name: str, read: Callable[[Path], Any]) -> Any:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    def refuse(constant: str):
-        raise ValueError(f"holds {constant}, which is not JSON")
-
-    value = json.loads(read_bytes(path, MAX_JSON_BYTES), parse_constant=refuse)
-    if not isinstance(value, dict):
-        raise ValueError("is not a JSON object")
-    return value
+    return parse_json_object(read_bytes(path, MAX_JSON_BYTES))
 
 
 def _json_or_error(name: str, value: dict[str, Any]) -> str:

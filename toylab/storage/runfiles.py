@@ -9,9 +9,11 @@ import pandas as pd
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from toylab.storage.npz import read_arrays, read_bytes
+from toylab.storage.untrusted import read_arrays, read_bytes
 
 MAX_HISTORY_BYTES = MAX_SAMPLES_BYTES = 64 * 2**20
+# Characters of the line of column names: the csv module refuses a field of 131,072 with an error of its own.
+MAX_HEADER = 2**14
 
 
 def history_text(history: pd.DataFrame) -> str:
@@ -27,6 +29,8 @@ def history_text(history: pd.DataFrame) -> str:
 def read_history(path: Path) -> pd.DataFrame:
     """The inverse of `history_text`, for a file that nobody has checked; raises ValueError or OSError."""
     header, *lines = read_bytes(path, MAX_HISTORY_BYTES).decode("utf-8").splitlines() or [""]
+    if len(header) > MAX_HEADER:
+        raise ValueError(f"has a header of {len(header)} characters, at most {MAX_HEADER} are read")
     columns = next(csv.reader([header]), [])
     if not columns or columns[0] != "step" or len(set(columns)) != len(columns):
         raise ValueError("needs a header of distinct names that starts with step")
