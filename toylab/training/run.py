@@ -25,8 +25,7 @@ from toylab.training.experiment import Experiment, build_experiment
 from toylab.training.state import TrainState, init_state
 from toylab.types import PRNGKey, VelocityNet
 
-# matplotlib takes longer to import than a small run takes to set up, and most commands draw nothing: here and in the
-# functions that draw it is imported when it is used.
+# matplotlib takes half a second to import, and most commands draw nothing: functions that draw import it.
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -160,8 +159,7 @@ class Run:
         Raises:
             ValueError: a bad ``seed``, or data of fewer than two coordinates.
         """
-        # matplotlib, see above.
-        from toylab.plots.figures import image_run_figure, run_figure
+        from toylab.plots.figures import image_run_figure, run_figure  # imports matplotlib, see above
 
         if self.dataset.shape.image is not None:
             return image_run_figure(_pictures(self, seed), self.history)
@@ -170,8 +168,7 @@ class Run:
 
     def _repr_html_(self) -> str:
         """HTML for notebooks: a table of facts and the plot."""
-        # matplotlib, see above.
-        from toylab.plots.figures import png_bytes
+        from toylab.plots.figures import png_bytes  # imports matplotlib, see above
 
         figure = png_bytes(self.plot(), dpi=80) if self.dataset.dim > 1 else None
         where = "over" if self.dataset.shape.image is None else "beside"

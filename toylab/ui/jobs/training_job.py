@@ -107,7 +107,7 @@ class TrainingJob(AbstractJob[Snapshot]):
         if held is not None and self.snapshot.state is JobState.PAUSED:
             return held
         if self.active or self._live is None:
-            raise ValueError("this job is training: pause it, or wait for its end, to read its runs")
+            raise ValueError("the runs of a job can be read once it is paused or has ended")
         return self._live.runs()
 
     # Work: the worker alone.
