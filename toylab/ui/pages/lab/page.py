@@ -7,7 +7,7 @@ import streamlit as st
 from toylab.ui import address, session
 from toylab.ui.jobs import JobState, Snapshot, TrainingJob
 from toylab.ui.pages.lab import views
-from toylab.ui.runs import saving, shelf, stored
+from toylab.ui.runs import shelf, stored
 from toylab.ui.text.words import Kind
 from toylab.ui.widgets import controls, downloads, scene, share, stage, transport
 from toylab.ui.widgets.guard import guarded
@@ -59,7 +59,7 @@ def _rail(job: TrainingJob | None) -> None:
         and job.snapshot.state is not JobState.FAILED
     ):
         with st.container(key="keep_bar", horizontal=True, wrap=False):
-            saving.button(job)
+            downloads.save_button(job)
             downloads.button(shelf.of(job))
             share.button()
     else:

@@ -15,6 +15,7 @@ from toylab.ui.jobs.sweep_job import SCORE_N
 from toylab.ui.pages.sweep import sweep_charts
 from toylab.ui.pages.sweep.sweep_words import duration, sentence, status_line
 from toylab.ui.runs import shelf, stored
+from toylab.ui.runs.entry import label_of
 from toylab.ui.text.words import Kind, short
 from toylab.ui.widgets import controls, scene, transport
 from toylab.ui.widgets.guard import guarded
@@ -268,7 +269,7 @@ def _keep(job: SweepJob, cells: Sequence[int]) -> None:
     """Put cells on the shelf, and show them side by side."""
     for cell in cells:
         run = job.run(cell)
-        shelf.keep(run, shelf.label_of(run), "sweep")
+        shelf.keep(run, label_of(run), "sweep")
     st.session_state[LEAVE] = True
     st.rerun(scope="app")
 

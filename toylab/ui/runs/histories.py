@@ -1,25 +1,31 @@
-"""The curves of Compare: up to six runs over one another.
+"""Training curves of up to six runs over one another.
 
-A run is told by its letter, its colour and its dashes: never by colour alone.
+A run has a letter, a colour and dashes: colour alone would not be enough.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
 from toylab.ui.charts.curves import DECADES, SHORT, layer
+from toylab.formatting import short
+from toylab.ui.charts import theme
 from toylab.ui.charts.theme import Palette
+from toylab.ui.runs.entry import Entry
+from toylab.ui.text.plain import plain
 
 LETTERS = "ABCDEF"
 DASHES = ([1, 0], [7, 3], [2, 2], [10, 3, 2, 3], [4, 4], [1, 3])
-"""Of the runs in the order of their letters: solid, and five kinds of dashes."""
+"""Line styles in the order of the letters: solid, and five kinds of dashes."""
 MAX_ROWS = 400
-"""Points of a curve; of a longer history every so many rows are drawn, each with its exact values."""
+"""Points of a curve; a longer history is thinned, and the rows that stay keep their exact values."""
 HEIGHT = 250
 LETTER_HEIGHT = 0.06
-"""Of a letter at the end of a curve, as a share of the chart's."""
+"""Height of a letter at the end of a curve, as a share of the chart's."""
+FLOOR = "_floor"
+"""Ending of the column of floors that belongs to a column of distances."""
 
 
 def rows_of(history: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -30,6 +36,56 @@ def rows_of(history: pd.DataFrame, column: str) -> pd.DataFrame:
     finite = np.isfinite(values)
     every = max(1, -(-int(finite.sum()) // MAX_ROWS))
     return pd.DataFrame({"step": steps[finite][::-every][::-1], "value": values[finite][::-every][::-1]})
+
+
+def draw(page: str, chosen: Mapping[str, Entry], columns: Mapping[str, str]) -> None:
+    """One chart for each of ``columns``: name in the histories -> title."""
+    palette, colours = theme.palette(), theme.series()
+    with st.container(key=f"{page}_curves", horizontal=True):
+        for index, (column, title) in enumerate(columns.items()):
+            with st.container(key=f"{page}_curve_{index}"):
+                st.markdown(f"**{plain(title)}**")
+                curves(
+                    [entry.history for entry in chosen.values()],
+                    list(chosen),
+                    [f"{letter}: {entry.label}" for letter, entry in chosen.items()],
+                    column,
+                    floors(chosen, column),
+                    colours,
+                    palette,
+                    key=f"{page}_chart_{column}",
+                    alt=f"{title} over steps: {_ends(chosen, column)}",
+                )
+
+
+def floors(chosen: Mapping[str, Entry], column: str) -> list[tuple[float, str]]:
+    """The floor of each set of data and number of samples among the runs, with the letters that it applies to."""
+    groups: dict[tuple[str, str, int], list[str]] = {}
+    for letter, entry in chosen.items():
+        config = entry.config
+        key = config.dataset, str(config.dataset_options), config.eval_samples
+        groups.setdefault(key, []).append(letter)
+    found = []
+    for (_, _, count), letters in groups.items():
+        values = [last(chosen[letter], f"{column}{FLOOR}") for letter in letters]
+        if known := [value for value in values if value is not None]:
+            whose = f" {', '.join(letters)}" if len(groups) > 1 else ""
+            found.append((known[0], f"floor{whose} {short(known[0])}, n = {count:,}"))
+    return found
+
+
+def last(entry: Entry, column: str) -> float | None:
+    """The last finite value of a column, None where there is none."""
+    values = rows_of(entry.history, column)["value"]
+    return float(values.iloc[-1]) if len(values) else None
+
+
+def _ends(chosen: Mapping[str, Entry], column: str) -> str:
+    """The last value of every curve, in words."""
+    ends = {letter: last(entry, column) for letter, entry in chosen.items()}
+    return ", ".join(
+        f"{letter} has none" if end is None else f"{letter} ends at {end:.4g}" for letter, end in ends.items()
+    )
 
 
 def curves(
@@ -54,7 +110,7 @@ def curves(
         colours: of all letters.
         palette: of the page.
         key: of the chart.
-        alt: what it says, for those who do not see it.
+        alt: text in place of the chart, for screen readers.
     """
     parts = [
         rows_of(history, column).assign(run=letter, label=label, kind="line")
@@ -157,7 +213,25 @@ def _columns(ends: Sequence[float], values: np.ndarray, logarithmic: bool) -> li
     return columns
 
 
-def swatch(dash: list[int], index: int) -> str:
+def tags(*containers: str) -> str:
+    """The style that sets a run's letter, with its colour and dashes, before the first line of its containers.
+
+    Args:
+        containers: beginnings of their keys; the letter follows.
+    """
+    rules = []
+    for index, (letter, dash) in enumerate(zip(LETTERS, DASHES, strict=True)):
+        places = ", ".join(f".st-key-{each}{letter} p:first-of-type::before" for each in containers)
+        rules.append(f"""
+{places} {{
+  content: "{letter}"; display: inline-block; width: 30px; margin-right: 0.5em; padding-bottom: 4px;
+  text-align: center; font-weight: 700; color: var(--series{index});
+  background: {_swatch(dash, index)} bottom / 100% 3px no-repeat;
+}}""")
+    return "".join(rules)
+
+
+def _swatch(dash: list[int], index: int) -> str:
     """A line as in the charts, as a background: the dashes of a run in its colour."""
     stops, at = [], 0
     for place, length in enumerate(dash):
