@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from toylab.cli import parsing
-from toylab.cli.output import number, print_json, text_table
+from toylab.cli.output import print_json, text_table
 from toylab.cli.sample import MAX_NFE, check_number
 from toylab.cli.settings import Whole
+from toylab.formatting import number
 
 if TYPE_CHECKING:
     from toylab.training import Run

@@ -14,9 +14,10 @@ import tyro
 from toylab.cli import parsing
 from toylab.cli.dispatch import DIVERGED, DONE, INTERRUPTED, REQUEUE
 from toylab.cli.folders import claim, default_run_folder
-from toylab.cli.output import note, number, print_json
+from toylab.cli.output import note, print_json
 from toylab.cli.settings import settings_class, settings_of
 from toylab.config import RunConfig
+from toylab.formatting import number
 
 if TYPE_CHECKING:
     from toylab.training import Run
@@ -117,7 +118,7 @@ def with_settings(flags: type, settings: type) -> type:
 def base_settings(argv: Sequence[str], takes_config: bool = False) -> dict[str, Any]:
     """The settings that flags change: those of --resume, CONFIG (if it may be given), --preset, or the defaults."""
     if folder := parsing.peek(argv, "--resume"):
-        from toylab.experiments.report import read_config
+        from toylab.experiments.results import read_config
 
         return read_config(Path(folder)).to_dict()
     if takes_config and argv and not argv[0].startswith("-"):

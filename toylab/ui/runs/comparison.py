@@ -11,7 +11,7 @@ from toylab.experiments.results import Arm, Contrast, Result, arm_label, contras
 from toylab.formatting import DASH, setting, with_error, with_interval
 from toylab.metrics.statistics import Interval, t_interval
 from toylab.ui.runs.entry import Entry, Number, Numbers
-from toylab.ui.text.plain import plain
+from toylab.ui.text import plain
 
 
 def error_of(number: Number) -> str:
@@ -121,7 +121,9 @@ def differences(
             continue
         arms = [arm for arm in group(measured.values()) if any(each.name in letters for each in arm.results)]
         for contrast in contrasts(arms, measured[pinned.id]):
-            sides = [_letters(side, arms, letters, contrast) for side in (contrast.results, contrast.baseline)]
+            sides = [
+                _letters(side, arms, letters, contrast) for side in (contrast.results, contrast.baseline)
+            ]
             if not sides[0]:  # a run that was not chosen, compared by itself
                 continue
             known = next((one for one in found if [one.letters, one.baseline] == sides), None)

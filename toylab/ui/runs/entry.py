@@ -203,9 +203,7 @@ class Entry:
 
 def entry_of(run: "Run", label: str, origin: str, run_id: str) -> Entry:
     """The entry of a run in the plane whose parameters are here."""
-    return Entry(
-        run_id, label, run.config, run.status, run.step, run.changes, run.history, origin, run=run
-    )
+    return Entry(run_id, label, run.config, run.status, run.step, run.changes, run.history, origin, run=run)
 
 
 def label_of(run: "Run") -> str:

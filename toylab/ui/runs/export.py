@@ -50,7 +50,10 @@ def make_files(run: "Run", label: str) -> list[File]:
         folder = saved_copy(run, Path(temporary) / name)
         archive = zip_folder(folder)
         _check(archive, run)
-        settings, samples = (folder / run_folder.CONFIG).read_bytes(), (folder / run_folder.SAMPLES).read_bytes()
+        settings, samples = (
+            (folder / run_folder.CONFIG).read_bytes(),
+            (folder / run_folder.SAMPLES).read_bytes(),
+        )
         read = run_folder.read_run(folder)
     made = [
         File("Run folder (zip)", name + ZIP, "application/zip", archive),

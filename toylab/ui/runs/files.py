@@ -76,7 +76,9 @@ def read_files(files: Sequence[tuple[str, bytes]], kind: Kind = "points") -> lis
         loose[stem][ending] = content
     if len(loose) > 1 and all(sum(ending in parts for parts in loose.values()) <= 1 for ending in KINDS):
         loose = {
-            next(iter(loose)): {ending: content for parts in loose.values() for ending, content in parts.items()}
+            next(iter(loose)): {
+                ending: content for parts in loose.values() for ending, content in parts.items()
+            }
         }
     for stem, parts in loose.items():
         if JSON not in parts or CSV not in parts:

@@ -16,11 +16,10 @@ from jaxtyping import UInt8
 from toylab.config import RunConfig
 from toylab.experiments.results import run_label
 from toylab.plots.images import GRID_ROWS, class_order, columns_of, to_bytes
-from toylab.ui.jobs import CellScore, JobState, Lane, Snapshot, SweepSnapshot, with_baseline
 from toylab.storage.untrusted import read_arrays
-from toylab.ui.pages.race import racing
+from toylab.ui import ASSETS, racing
+from toylab.ui.jobs import CellScore, JobState, Lane, Snapshot, SweepSnapshot, with_baseline
 from toylab.ui.runs.entry import EVALUATIONS, Bytes, Entry, Images, Number, Points, image_label
-from toylab.ui.widgets.thumbnails import ASSETS
 
 if TYPE_CHECKING:  # both take about a second to import: not before the first page is drawn
     from toylab.diagnostics.maps import Maps

@@ -13,8 +13,8 @@ from toylab.ui import session
 from toylab.ui.jobs import TrainingJob
 from toylab.ui.runs import export, files
 from toylab.ui.runs.entry import Entry
-from toylab.ui.text.plain import plain
-from toylab.ui.widgets.waiting import wait
+from toylab.ui.text import plain
+from toylab.ui.widgets.parts import wait
 
 
 def save_button(job: TrainingJob) -> None:

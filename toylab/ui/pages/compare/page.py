@@ -7,11 +7,12 @@ import streamlit as st
 
 from toylab.formatting import DASH, short
 from toylab.ui.pages.compare import squares
-from toylab.ui.runs import choosing, histories, shelf, stored, tables, work
+from toylab.ui.runs import shelf, stored
 from toylab.ui.runs.comparison import Measure, differences, error_of
 from toylab.ui.runs.entry import Entry, Number
-from toylab.ui.text.plain import plain
-from toylab.ui.widgets import lists
+from toylab.ui.text import plain
+from toylab.ui.widgets import choosing, histories, tables, work
+from toylab.ui.widgets.parts import heading
 
 TITLE = "Compare"
 ORDER = 30
@@ -27,7 +28,7 @@ DEFAULT_COUNT = 4_096
 def render() -> None:
     """Draw the page."""
     with st.container(key=PAGE):
-        lists.heading(TITLE, "Runs side by side: what differs, and whether it mattered")
+        heading(TITLE, "Runs side by side: what differs, and whether it mattered")
         entries = [*shelf.entries(), *stored.points_entries()]
         if all(entry.origin == "packaged" for entry in entries):
             st.markdown(

@@ -10,12 +10,12 @@ import numpy as np
 import streamlit as st
 from jaxtyping import Float
 
+from toylab.ui import scene, settings
 from toylab.ui.charts import curves, theme
+from toylab.ui.charts.compare_charts import LETTERS
 from toylab.ui.runs.entry import Entry, Number, Numbers
-from toylab.ui.runs.histories import LETTERS
-from toylab.ui.runs.work import Task, result
-from toylab.ui.text.plain import plain
-from toylab.ui.widgets import thumbnails
+from toylab.ui.text import plain
+from toylab.ui.widgets.work import Task, result
 
 if TYPE_CHECKING:  # takes a second to import: not before the first page is drawn
     from toylab.training import Run
@@ -108,9 +108,9 @@ def _points(
     """(samples, data, a note on the samples)."""
     future = done.get(f"samples-{entry.id}")
     data = entry.points.data if entry.points.data is not None else np.zeros((0, 2), np.float32)
-    known = entry.config.dataset in thumbnails.dataset_names() and not entry.config.dataset_options
+    known = entry.config.dataset in settings.dataset_names() and not entry.config.dataset_options
     if not len(data) and known:
-        data = thumbnails.points(entry.config.dataset)
+        data = scene.packaged_points(entry.config.dataset)
     if future is None:
         samples = entry.points.samples
         missing = "drawing" if entry.run is not None else "no samples in the file"

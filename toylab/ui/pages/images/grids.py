@@ -13,8 +13,8 @@ from toylab.experiments.results import arm_label
 from toylab.plots.images import GRID_ROWS, bytes_png, columns_of, to_bytes
 from toylab.ui.pages.images import texts
 from toylab.ui.runs.entry import Bytes, Entry, Number, Numbers
-from toylab.ui.runs.work import Task, result
-from toylab.ui.text.plain import plain
+from toylab.ui.text import plain
+from toylab.ui.widgets.work import Task, result
 
 if TYPE_CHECKING:  # both take a second to import: not before the first page is drawn
     from toylab.features import ImageScore

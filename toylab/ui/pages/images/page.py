@@ -10,11 +10,12 @@ import pandas as pd
 import streamlit as st
 
 from toylab.ui.pages.images import grids, texts
-from toylab.ui.runs import choosing, files, histories, shelf, stored, tables, work
+from toylab.ui.runs import files, shelf, stored
 from toylab.ui.runs.comparison import differences, finding
 from toylab.ui.runs.entry import EVALUATIONS, Entry, Numbers
-from toylab.ui.text.plain import plain
-from toylab.ui.widgets import lists
+from toylab.ui.text import plain
+from toylab.ui.widgets import choosing, histories, tables, work
+from toylab.ui.widgets.parts import heading
 
 TITLE = "Images"
 ORDER = 45
@@ -40,9 +41,7 @@ MAX_CURVES = 12
 def render() -> None:
     """Draw the page."""
     with st.container(key=PAGE):
-        lists.heading(
-            TITLE, "The same engine on a transformer: what β does to handwritten digits, from one noise"
-        )
+        heading(TITLE, "The same engine on a transformer: what β does to handwritten digits, from one noise")
         packaged, own = stored.image_entries(), files.folders()
         first = [entry.id for entry in packaged if entry.config.seed == FIRST_SEED]
         with st.container(key="images_controls", horizontal=True, vertical_alignment="bottom"):
