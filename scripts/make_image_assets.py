@@ -17,8 +17,8 @@ import numpy as np
 import toylab as tl
 from toylab.configs import named_config
 from toylab.storage.atomic import atomic_write_json
-from toylab.storage.header import SCHEMA
-from toylab.storage.run_folder import environment, is_run
+from toylab.storage.provenance import environment
+from toylab.storage.run_folder import SCHEMA, is_run
 from toylab.training import Run
 from toylab.ui.pages.images import image_work
 from toylab.ui.runs.image_entries import EVALUATIONS

@@ -17,8 +17,8 @@ import numpy as np
 from toylab.config import RunConfig
 from toylab.data import datasets
 from toylab.diagnostics.maps import maps
-from toylab.storage.header import SCHEMA
-from toylab.storage.run_folder import environment
+from toylab.storage.provenance import environment
+from toylab.storage.run_folder import SCHEMA
 from toylab.ui.jobs import JobManager, SweepJob, with_baseline
 from toylab.ui.jobs.live import LiveTraining
 from toylab.ui.pages.maps import page as maps_page

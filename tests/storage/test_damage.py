@@ -134,9 +134,9 @@ def one_line_of(capfd, words):
     return err.rstrip("\n")
 
 
-def test_a_checkpoint_without_a_digest_is_not_believed(copy, capfd):
+def test_a_checkpoint_without_a_digest_is_refused(copy, capfd):
     edit_config(copy, **{run_folder.DIGEST: 5})
-    assert f"{run_folder.DIGEST} must be text, got 5" in one_line_of(capfd, ["sample", copy, "--n", "3"])
+    assert f"{run_folder.DIGEST} must be a string, got 5" in one_line_of(capfd, ["sample", copy, "--n", "3"])
     edit_config(copy, **{run_folder.DIGEST: None})
     assert f"no {run_folder.DIGEST}" in one_line_of(capfd, ["sample", copy, "--n", "3"])
 

@@ -16,9 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from run_folders import CONFIG, points, write
 
-from toylab.storage.header import Header
 from toylab.storage.npz import read_array, read_arrays
-from toylab.storage.run_folder import RunFolderError, read_run
+from toylab.storage.run_folder import Header, RunFolderError, read_run
 
 
 def npz(**arrays: np.ndarray) -> bytes:

@@ -13,7 +13,7 @@ from toylab import features
 from toylab.config import Change
 from toylab.configs import named_config
 from toylab.metrics.statistics import paired_difference
-from toylab.storage.header import Header
+from toylab.storage.run_folder import Header
 from toylab.ui.pages.images import image_words, image_work
 from toylab.ui.runs import image_files
 from toylab.ui.runs.image_entries import EVALUATIONS, Number, packaged, siblings

@@ -15,7 +15,7 @@ import pandas as pd
 from toylab.plots import figures
 from toylab.storage import run_folder
 from toylab.config import RunConfig
-from toylab.storage.runfiles import history_text
+from toylab.storage.run_folder import history_text
 
 if TYPE_CHECKING:
     from toylab.training import Run

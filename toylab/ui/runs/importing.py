@@ -20,8 +20,8 @@ from jaxtyping import Float
 
 from toylab.storage import run_folder
 from toylab.config import RunConfig, with_changes
-from toylab.storage.header import Header
-from toylab.storage.runfiles import read_history, read_samples
+from toylab.storage.run_folder import Header
+from toylab.storage.run_folder import read_history, read_samples
 from toylab.storage.npz import one_line
 from toylab.ui.runs.export import CSV, JSON, NPZ
 
