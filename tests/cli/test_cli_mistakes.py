@@ -101,7 +101,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(call, trained_folder, tmp_path, m
         (ROWS + "\nnan,0", "NaN"),
         ("\n".join(f"{i},1,2" for i in range(20)), "3 columns"),
         ("a,b\nc,d", "'c'"),
-        ("1,2", "has 1 points"),
+        ("1,2", "has 1 point,"),
         ("", "0 points"),
     ],
 )

@@ -124,7 +124,7 @@ def test_an_error_that_nobody_foresaw_is_one_line_with_an_id(monkeypatch, capfd,
     assert out == ""
     assert err.startswith("toylab train: internal error ")
     assert err.count("\n") == 1
-    path = err.split("details are in ")[1].strip()
+    path = err.split("the traceback is in ")[1].strip()
     assert os.path.basename(path)[:8] in err.split(path)[0]
     with open(path) as stream:
         assert "ZeroDivisionError: deep" in stream.read()
@@ -139,4 +139,4 @@ def test_a_cache_that_cannot_be_written_changes_nothing(monkeypatch, capfd):
     assert main(["train"]) == 1
     err = capfd.readouterr().err
     assert err.count("\n") == 1
-    assert "TOYLAB_DEBUG=1 shows more" in err
+    assert "set TOYLAB_DEBUG=1 to print the traceback" in err

@@ -153,7 +153,7 @@ def test_a_checkpoint_of_another_net_is_one_line(copy):
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1, done.stderr
     assert str(copy / "checkpoint") in done.stderr
-    assert "its settings want" in done.stderr
+    assert "the settings require" in done.stderr
 
 
 def test_one_damaged_folder_does_not_stop_the_report(finished, tmp_path, capfd):
