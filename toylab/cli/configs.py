@@ -24,7 +24,7 @@ def find_config(text: str) -> RunConfig:
         if text in PRESETS:
             return RunConfig(**preset(text))
     if path.is_dir():
-        from toylab.experiments.report import read_config
+        from toylab.experiments.results import read_config
 
         return read_config(path)
     if path.is_file():

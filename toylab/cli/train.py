@@ -117,7 +117,7 @@ def with_settings(flags: type, settings: type) -> type:
 def base_settings(argv: Sequence[str], takes_config: bool = False) -> dict[str, Any]:
     """The settings that flags change: those of --resume, CONFIG (if it may be given), --preset, or the defaults."""
     if folder := parsing.peek(argv, "--resume"):
-        from toylab.experiments.report import read_config
+        from toylab.experiments.results import read_config
 
         return read_config(Path(folder)).to_dict()
     if takes_config and argv and not argv[0].startswith("-"):

@@ -1,30 +1,35 @@
-"""A folder of runs as tables: a row per run, a row per setting with its interval, paired differences."""
+"""A folder of runs as tables: a row per run, a row per arm with its interval, differences paired by seed."""
 
 import hashlib
 import json
 import math
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
-from toylab.config import FIELDS, RunConfig
-from toylab.metrics.scores import HEADLINE, read_score
-from toylab.metrics.statistics import NO_INTERVAL, late_mean, mean_interval, paired_difference
+from toylab.experiments.results import (
+    NO_SCORE,
+    SETTINGS,
+    Arm,
+    Result,
+    Status,
+    difference,
+    group,
+    least_beta,
+    result_of,
+)
+from toylab.metrics.floor import Score
+from toylab.metrics.scores import HEADLINE
 from toylab.storage import run_folder
 from toylab.storage.npz import with_place
 
-SETTINGS = tuple(name for name in FIELDS if name not in ("seed", "log_every", "eval_samples"))
-"""What tells runs apart: the last two say how training was watched, and change nothing in it."""
 ALWAYS_SHOWN = ("dataset", "method", "beta")
 FLOOR_REPEATS = 4
-OTHER_STATUSES = ("diverged", "unfinished", "changed", "unscored")
-"""Statuses of runs that are counted, and are in no mean."""
+# Statuses of runs that are counted, and are in no mean.
+OTHER_STATUSES: tuple[Status, ...] = ("diverged", "unfinished", "changed", "unscored")
 Row = dict[str, Any]
-NO_SCORE: Row = {"sw1": math.nan, "stderr": math.nan, "n": 0, "nfe": 0, "floor": math.nan, "source": "none"}
 
 
 class Report(NamedTuple):
@@ -34,9 +39,9 @@ class Report(NamedTuple):
         runs: a row per run: path, status, step, live changes, settings, seed, sw1, its stderr, n, nfe and floor,
             grad_variance. Besides done, diverged and unfinished the status may be ``changed`` (settings were changed
             while it trained) or ``unscored`` (done, but some samples are not finite).
-        table: a row per setting, n and nfe: what distinguishes it, seeds that count, runs of every other status,
+        table: a row per arm, n and nfe: the settings that distinguish it, seeds that count, runs of every other status,
             mean sw1 with its 95% interval over seeds, floor, mean grad_variance.
-        differences: a row per beta: sw1 minus that of the smallest beta in size on the same seeds, likewise.
+        differences: a row per beta: sw1 minus that of the beta of smallest size on the same seeds, likewise.
         shown: the settings that tell the rows of ``table`` apart.
         damaged: folders that could not be read and are in no table: path and error, which names the file.
     """
@@ -62,55 +67,43 @@ def make_report(folder: Path) -> Report:
     if not paths:
         raise ValueError(f"{folder}: no run folder in it")
     floors: dict[str, float] = {}
-    rows, damaged = [], []
+    results: list[Result] = []
+    rows: dict[str, Row] = {}
+    damaged: list[Row] = []
     for path in paths:
+        name = str(path.relative_to(folder))
         try:
-            rows.append(_read_row(path, folder, floors))
+            result, rows[name] = _read(path, name, floors)
+            results.append(result)
         except (OSError, ValueError) as error:
-            damaged.append({"path": str(path.relative_to(folder)), "error": with_place(error)})
+            damaged.append({"path": name, "error": with_place(error)})
     if not rows:
         more = f" (and {len(damaged) - 1} more)" if len(damaged) > 1 else ""
         raise ValueError(damaged[0]["error"] + more)
-    varying = [name for name in SETTINGS if name not in ALWAYS_SHOWN and len({row[name] for row in rows}) > 1]
+    runs = list(rows.values())
+    varying = [name for name in SETTINGS if name not in ALWAYS_SHOWN and len({row[name] for row in runs}) > 1]
     shown = (*ALWAYS_SHOWN, *varying)
-    table, differences = _table(rows, shown), _differences(rows, shown)
-    return Report(pd.DataFrame(rows), pd.DataFrame(table), pd.DataFrame(differences), shown, tuple(damaged))
+    table, differences = _table(results, rows, shown), _differences(results, rows, shown)
+    return Report(pd.DataFrame(runs), pd.DataFrame(table), pd.DataFrame(differences), shown, tuple(damaged))
 
 
-def read_config(path: Path) -> RunConfig:
-    """The settings of the run folder ``path``.
-
-    Raises:
-        ValueError: not a run folder, or damaged; one line that names the file.
-    """
-    return _config_of(run_folder.read_run(path))
-
-
-def _config_of(folder: run_folder.RunFolder) -> RunConfig:
-    try:
-        return RunConfig.from_dict(folder.header.settings)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{folder.path / run_folder.CONFIG}: {error}") from None
-
-
-def _read_row(path: Path, root: Path, floors: dict[str, float]) -> Row:
+def _read(path: Path, name: str, floors: dict[str, float]) -> tuple[Result, Row]:
+    """A run as a result and as a row of the table of runs."""
     folder = run_folder.read_run(path)
-    config = _config_of(folder)
-    header = folder.header
-    score = NO_SCORE
-    if header.status == "done":
-        score = _read_score(path) or _score_samples(folder, config, floors)
-    status = header.status
-    if status == "done" and header.changes:
-        status = "changed"
-    elif status == "done" and not math.isfinite(score["sw1"]):
-        status = "unscored"
-    changes = ", ".join(f"{name}={value:g} at step {step}" for step, name, value in header.changes)
-    row = {"path": str(path.relative_to(root)), "status": status, "step": header.step, "changes": changes}
-    row |= {name: _cell(value) for name, value in config.to_dict().items()}
-    history = folder.history
-    variance = late_mean(history["grad_variance"]) if "grad_variance" in history else math.nan
-    return {**row, **score, "grad_variance": variance}
+    result = result_of(folder, name=name)
+    header, source = folder.header, run_folder.SCORES if result.score.n else "none"
+    if header.status == "done" and not result.score.n:
+        score = _score_samples(folder, result, floors)
+        result = result._replace(score=score)
+        source = run_folder.SAMPLES if score.n else source
+        if result.status == "done" and not result.is_scored:
+            result = result._replace(status="unscored")
+    changes = ", ".join(f"{setting}={value:g} at step {step}" for step, setting, value in header.changes)
+    score = result.score
+    row = {"path": name, "status": result.status, "step": header.step, "changes": changes}
+    row |= {setting: _cell(value) for setting, value in result.config.to_dict().items()}
+    row |= {"sw1": score.value, "stderr": score.stderr, "n": score.n, "nfe": score.nfe, "floor": score.floor}
+    return result, {**row, "source": source, **result.others}
 
 
 def _cell(value: Any) -> Any:
@@ -121,92 +114,67 @@ def _cell(value: Any) -> Any:
     return text if len(text) <= 200 else f"sha256:{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
-def _read_score(path: Path) -> Row | None:
-    """The final evaluation that a sweep left in a run folder, or None where it did not measure this metric."""
-    score = read_score(path)
-    if score is None:
-        return None
-    value, stderr, n, floor, _, nfe = score
-    return {"sw1": value, "stderr": stderr, "n": n, "nfe": nfe, "floor": floor, "source": run_folder.SCORES}
-
-
-def _score_samples(folder: run_folder.RunFolder, config: RunConfig, floors: dict[str, float]) -> Row:
+def _score_samples(folder: run_folder.RunFolder, result: Result, floors: dict[str, float]) -> Score:
     """The score of the samples in the folder itself, with the floor at their n; none where some were not finite."""
+    # Only here, since these imports take a second or more: a folder of scored runs is read without JAX.
     from toylab.data import dataset
     from toylab.metrics import floor, metrics
     from toylab.metrics.base import can_be_scored
 
     if folder.header.nonfinite or not can_be_scored(folder.generated):
         return NO_SCORE
+    config = result.config
     metric, n = metrics.create(HEADLINE), min(len(folder.generated), len(folder.reference))
     key = json.dumps([config.dataset, config.dataset_options, n], sort_keys=True)
     if key not in floors:
         draw = dataset(config.dataset, **config.dataset_options).sample
         floors[key] = floor(metric, draw, n, num_repeats=FLOOR_REPEATS).value
     value = metric(folder.generated[:n], folder.reference[:n])
-    own = {"sw1": value, "n": n, "nfe": folder.header.nfe, "floor": floors[key], "source": run_folder.SAMPLES}
-    return NO_SCORE | own
+    return Score(value, math.nan, n, floors[key], 1, folder.header.nfe)
 
 
-def _table(rows: Sequence[Row], shown: Sequence[str]) -> list[Row]:
+def _table(results: Sequence[Result], rows: Mapping[str, Row], shown: Sequence[str]) -> list[Row]:
     entries = []
-    for values, group in _grouped(rows, shown):
+    for arm in _sorted_arms(results, _by_cells(rows, shown)):
         # Runs that did not finish have no n: they are counted with the finished ones of their setting.
-        statuses = Counter(row["status"] for row in group)
-        counts = {"runs": len(group)} | {name: statuses[name] for name in OTHER_STATUSES}
-        done = [row for row in group if row["status"] == "done"]
-        for (n, nfe), same in _grouped(done, ["n", "nfe"]) or [((0, 0), [])]:
-            # Two runs of one seed (repeats of one config) are one value: the interval is over seeds.
-            seeds = [float(np.mean(scores)) for scores in _by_seed(same).values()]
-            mean, low, high, _ = mean_interval(seeds) if seeds else NO_INTERVAL
-            entry = {
-                **dict(zip(shown, values, strict=True)),
-                "seeds": len(seeds),
-                **counts,
-                "n": n,
-                "nfe": nfe,
-            }
-            entry |= {"sw1": mean, "low": low, "high": high}
-            entry |= {name: _mean([row[name] for row in same]) for name in ("floor", "grad_variance")}
-            entries.append(entry)
+        counts = {"runs": len(arm.results)} | {status: arm.num(status) for status in OTHER_STATUSES}
+        for same in _sorted_arms(arm.counted, _n_and_nfe) or [Arm((0, 0), ())]:
+            mean, low, high, seeds = same.interval()
+            n, nfe = same.key
+            entry = dict(zip(shown, arm.key, strict=True)) | {"seeds": seeds, **counts, "n": n, "nfe": nfe}
+            entry |= {"sw1": mean, "low": low, "high": high, "floor": same.floor()}
+            entries.append(
+                entry | {"grad_variance": same.mean(lambda result: result.others["grad_variance"])}
+            )
     return entries
 
 
-def _differences(rows: Sequence[Row], shown: Sequence[str]) -> list[Row]:
-    done = [row for row in rows if row["status"] == "done"]
-    names = [*(name for name in shown if name != "beta"), "n", "nfe"]
+def _differences(results: Sequence[Result], rows: Mapping[str, Row], shown: Sequence[str]) -> list[Row]:
+    names = [name for name in shown if name != "beta"]
+    cells = _by_cells(rows, names)
+    counted = [result for result in results if result.counts]
     entries = []
-    for values, group in _grouped(done, names):
-        by_beta = {
-            beta: {seed: float(np.mean(scores)) for seed, scores in _by_seed(same).items()}
-            for (beta,), same in _grouped(group, ["beta"])
-        }
-        baseline = min(by_beta, key=lambda beta: (abs(beta), beta))
-        for beta, scores in by_beta.items():
-            pair = paired_difference(scores, by_beta[baseline]) if beta != baseline else None
-            if pair is not None:
-                entry = {**dict(zip(names, values, strict=True)), "beta": beta, "baseline": baseline}
-                entries.append(
-                    entry | {"seeds": pair.n, "difference": pair.mean, "low": pair.low, "high": pair.high}
-                )
+    for alike in _sorted_arms(counted, lambda result: (*cells(result), *_n_and_nfe(result))):
+        arms = {arm.key: arm for arm in _sorted_arms(alike.results, lambda result: result.config.beta)}
+        baseline = least_beta(arms)
+        for beta, arm in arms.items():
+            change = difference(arm, arms[baseline]) if beta != baseline else None
+            if change is not None:
+                entry = dict(zip([*names, "n", "nfe"], alike.key, strict=True))
+                entry |= {"beta": beta, "baseline": baseline, "seeds": change.n}
+                entries.append(entry | {"difference": change.mean, "low": change.low, "high": change.high})
     return entries
 
 
-def _grouped(rows: Sequence[Row], names: Sequence[str]) -> list[tuple[tuple, list[Row]]]:
-    """Rows with equal values of ``names`` together, sorted by those values."""
-    groups: dict[tuple, list[Row]] = {}
-    for row in rows:
-        groups.setdefault(tuple(row[name] for name in names), []).append(row)
-    return sorted(groups.items(), key=lambda item: item[0])
+def _sorted_arms(results: Sequence[Result], key: Callable[[Result], Any]) -> list[Arm]:
+    return sorted(group(results, key), key=lambda arm: arm.key)
 
 
-def _by_seed(rows: Sequence[Row]) -> dict[int, list[float]]:
-    scores: dict[int, list[float]] = {}
-    for row in rows:
-        scores.setdefault(row["seed"], []).append(row["sw1"])
-    return scores
+def _by_cells(rows: Mapping[str, Row], names: Sequence[str]) -> Callable[[Result], tuple]:
+    """The key of results by these settings, as the table of runs shows them."""
+    return lambda result: tuple(rows[result.name][name] for name in names)
 
 
-def _mean(values: Sequence[float]) -> float:
-    finite = [value for value in values if math.isfinite(value)]
-    return float(np.mean(finite)) if finite else math.nan
+def _n_and_nfe(result: Result) -> tuple[int, int]:
+    """Scores of another number of samples or evaluations are not averaged."""
+    return result.score.n, result.score.nfe

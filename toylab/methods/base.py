@@ -1,7 +1,7 @@
-"""What a method is: the loss of one example.
+"""Base class of methods: the loss of one example.
 
-A method never sees a batch, an optimiser or a config, only velocity nets as functions; it can be used in any training
-loop. The batch is stratified by the caller: ``pair_loss`` for the rows with r < t, ``equal_loss`` for those with r = t.
+A method takes velocity nets as functions, never a batch, an optimiser or a config, so it works in any training loop.
+The caller stratifies the batch: ``pair_loss`` for the rows with r < t, ``equal_loss`` for those with r = t.
 """
 
 from abc import abstractmethod
@@ -24,7 +24,7 @@ Part = Literal["tangent", "target", "jacobian", "coupling", "weighting", "net"]
 """The parts of vanilla MeanFlow that a method may change."""
 
 Confidence = Literal["high", "medium", "low"]
-"""How sure it is that the file states what was published."""
+"""Confidence that the file states the published objective."""
 
 
 class Example(NamedTuple):
@@ -67,31 +67,31 @@ class Example(NamedTuple):
 class AbstractMethod(eqx.Module):
     """A training objective for an average velocity u(x, r, t).
 
-    What it is, for tables and pages, stands in class variables; what it needs from a training loop, in properties.
+    Class variables hold its facts for tables and pages; properties declare what it needs from a training loop.
     """
 
     uses_pairs: ClassVar[bool] = True
     """False where every row has r = t."""
     uses_beta: ClassVar[bool] = False
-    """Whether the coefficient of the tangent plays a part."""
+    """Whether the loss depends on the coefficient of the tangent."""
     sampler: ClassVar[Literal["average_velocity", "ode"]] = "average_velocity"
     """How to sample: steps of the average velocity, or Heun's ODE solver on u(x, t, t)."""
     eval_nfe: ClassVar[int] = 1
-    """Network evaluations per sample where nothing else is said: in histories, saved samples and scores."""
+    """Default of network evaluations per sample: in histories, saved samples and scores."""
     changes: ClassVar[tuple[Part, ...]] = ()
     """The parts of vanilla MeanFlow that it changes."""
     formula: ClassVar[str] = ""
     """The loss of a row with r < t, in LaTeX."""
     confidence: ClassVar[Confidence] = "high"
     unbiased: ClassVar[bool] = True
-    """Whether the exact average velocity is a stationary point, given the exact velocity wherever a net or a proxy
-    stands for it."""
+    """Whether the exact average velocity is a stationary point when every net or proxy that stands for the velocity is
+    exact."""
     published: ClassVar[Mapping[str, Any]] = MappingProxyType({})
-    """The settings of a `RunConfig` under which it was published, as far as they carry over to two dimensions."""
+    """Published settings of a `RunConfig`, as far as they carry over to two dimensions."""
 
     adapted: ClassVar[Mapping[str, Any]] = MappingProxyType({})
-    """Settings without which it does not work in thousands of steps, where it was published with hundreds of
-    thousands; the docstring says why."""
+    """Settings that a run of thousands of steps needs, where the paper has hundreds of thousands; the docstring says
+    why."""
 
     @property
     def num_uniforms(self) -> int:
@@ -105,12 +105,12 @@ class AbstractMethod(eqx.Module):
 
     @property
     def net_options(self) -> dict[str, Any]:
-        """What the net must have, as fields of its spec."""
+        """Fields of the net's spec that the method sets."""
         return {}
 
     @property
     def teacher_decay(self) -> Scalar | float | None:
-        """Decay of the moving average that it calls ``net_teacher``; None without one."""
+        """Decay of the moving average ``net_teacher``; None without one."""
         return None
 
     @abstractmethod
@@ -154,7 +154,7 @@ class AbstractTwoStageMethod(AbstractMethod):
         return example.x0, example.eps
 
     def arrange_pairs(self, pairs: Pairs) -> Pairs:
-        """All pairs in the order in which they are kept: called once, when they have been made."""
+        """All pairs in the order in which they are stored; called once, after they are made."""
         return pairs
 
     def coupled(self, example: Example, context: Context) -> Example:
@@ -167,5 +167,6 @@ methods: Registry[AbstractMethod] = Registry("method", "toylab.methods")
 
 def mixed_tangent(v_cond: Point, v_hat: Point, beta: Beta) -> Point:
     """(1 - beta) v_cond + beta v_hat without gradient; beta may be a matrix."""
+    # In this form beta = 0 gives v_cond to the last bit.
     shift = v_hat - v_cond
     return jax.lax.stop_gradient(v_cond + (beta @ shift if beta.ndim == 2 else beta * shift))

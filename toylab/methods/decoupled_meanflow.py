@@ -9,8 +9,13 @@ import jax
 
 from toylab.methods.base import AbstractTwoStageMethod, Beta, Example, Part, methods
 from toylab.methods.meanflow import MeanFlow
-from toylab.methods.teachers import teacher_of
-from toylab.methods.terms import AdaptiveWeight, Anchor, average_velocity_and_derivative, squared_norm
+from toylab.methods.terms import (
+    AdaptiveWeight,
+    Anchor,
+    average_velocity_and_derivative,
+    squared_norm,
+    teacher_of,
+)
 from toylab.proxies import AbstractProxy, Context
 from toylab.proxies.conditional import Conditional
 from toylab.proxies.ema import EMA

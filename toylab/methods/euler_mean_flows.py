@@ -55,6 +55,7 @@ class EulerMeanFlows(AbstractRegression):
         x_t, r, t, net = example.x_t, example.r, example.t, context.net
         u = net(x_t, r, t)
         du_dt = (u - net(x_t - self.delta * net(x_t, t, t), r, t - self.delta)) / self.delta
+        # Below one Euler step nothing is left of the interval: the row is flow matching.
         left = jnp.maximum(example.gap - self.delta, 0.0)
         return self.weight(
             squared_norm(u - derivative_target(self.pair_target(example, context), left, du_dt))

@@ -17,7 +17,7 @@ class FlowMatching(AbstractMethod):
     """Regression of u(x_t, t, t) on the conditional velocity (or a proxy); beta plays no part.
 
     Args:
-        target: regression target; conditional by default. A proxy made of the net itself cannot teach.
+        target: regression target; conditional by default. A proxy built from the net cannot supervise itself.
         weight: adaptive weight of each example's loss.
 
     Raises:
@@ -43,7 +43,7 @@ class FlowMatching(AbstractMethod):
 
     @property
     def num_reference(self) -> int:
-        """What the target's proxy needs."""
+        """Number that the proxy of the target needs."""
         return self.target.num_reference
 
     def pair_loss(self, example: Example, context: Context, beta: Beta) -> Scalar:

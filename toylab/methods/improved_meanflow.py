@@ -78,7 +78,7 @@ class ImprovedMeanFlow(AbstractRegression):
         return loss + self._head_loss(velocity, example, context)
 
     def _head_loss(self, velocity: Point, example: Example, context: Context) -> Scalar:
-        # A head whose target is the net itself has no teacher, at any pair of times.
+        # A proxy built from the net cannot supervise the head, at any pair of times: there the target is v_cond.
         return self.weight(squared_norm(velocity - self.equal_target(example, context)))
 
 

@@ -20,8 +20,8 @@ class MeanFlow(AbstractRegression):
     r"""Average-velocity regression with the tangent (1 - beta) v_cond + beta v_hat.
 
     pair_loss = w(|u - sg[v_tgt - (t - r) du/dt]|^2), du/dt along (tangent, 0, 1), where v_tgt is the conditional
-    velocity or a proxy. At r = t this is flow matching, u(x_t, t, t) -> v_tgt; a proxy made of the net itself cannot
-    teach there, so those rows keep v_cond.
+    velocity or a proxy. At r = t this is flow matching, u(x_t, t, t) -> v_tgt; a proxy built from the net
+    cannot supervise itself there, so those rows keep v_cond.
 
     Args:
         tangent: proxy v_hat of the tangent.
@@ -45,7 +45,7 @@ class MeanFlow(AbstractRegression):
 
     @property
     def num_reference(self) -> int:
-        """As many as the hungrier of the two proxies."""
+        """Maximum required by either proxy."""
         return max(self.tangent.num_reference, self.target.num_reference)
 
     def regression(self, example: Example, context: Context, beta: Beta) -> Scalar:
@@ -57,6 +57,8 @@ class MeanFlow(AbstractRegression):
         x0, eps, r, t, *_ = example
         v_hat = self.tangent(example.x_t, t, x0, eps, context)
         tangent = mixed_tangent(example.v_cond, v_hat, beta)
+        # v_cond has two roles: in the target its noise averages out, in the tangent the Jacobian multiplies it. beta
+        # acts on the tangent alone.
         u, du_dt = average_velocity_and_derivative(context.net, example.x_t, r, t, tangent)
         return u - derivative_target(self.pair_target(example, context), example.gap, du_dt)
 

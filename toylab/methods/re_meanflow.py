@@ -9,8 +9,7 @@ import jax.numpy as jnp
 
 from toylab.methods.base import AbstractTwoStageMethod, Beta, Example, Part, methods
 from toylab.methods.meanflow import MeanFlow
-from toylab.methods.teachers import teacher_of
-from toylab.methods.terms import AdaptiveWeight, Anchor
+from toylab.methods.terms import AdaptiveWeight, Anchor, teacher_of
 from toylab.nets.sampling import heun_trajectory
 from toylab.proxies import AbstractProxy, Context
 from toylab.proxies.conditional import Conditional
@@ -115,7 +114,9 @@ class ReMeanFlow(AbstractTwoStageMethod):
     def coupled(self, example: Example, context: Context) -> Example:
         """The example with a pair of the pool in the place of its own data and noise."""
         if context.pairs is None:
-            raise ValueError("this method needs context.pairs, a pool made by make_pair")
+            raise ValueError(
+                "context.pairs is None: the method needs a pool of pairs (x0, eps) made by make_pair"
+            )
         # The last uniform: the first belongs to the anchor.
         kept = (1 - self.prune) * context.pairs.shape[0]
         index = jnp.minimum(jnp.floor(example.uniforms[-1] * kept), jnp.ceil(kept) - 1).astype(int)

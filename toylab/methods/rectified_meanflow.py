@@ -8,7 +8,7 @@ import equinox as eqx
 
 from toylab.methods.base import Beta, Confidence, Example, methods
 from toylab.methods.re_meanflow import ReMeanFlow
-from toylab.methods.teachers import teacher_of
+from toylab.methods.terms import teacher_of
 from toylab.nets.sampling import average_velocity_trajectory
 from toylab.proxies import Context
 from toylab.types import Point, Scalar

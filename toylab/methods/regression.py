@@ -1,4 +1,4 @@
-"""What regressions of the average velocity share: a target at r = t, a weight, an anchor."""
+"""Base of regressions of the average velocity: a target at r = t, an adaptive weight, an anchor."""
 
 from abc import abstractmethod
 
@@ -15,7 +15,7 @@ from toylab.types import Point, Scalar
 class AbstractRegression(AbstractMethod):
     """Regression of u(x_t, r, t) on a target; at r = t flow matching, u(x_t, t, t) -> v_target.
 
-    A proxy made of the net itself cannot teach at r = t, so those rows keep v_cond.
+    A proxy built from the net cannot supervise itself at r = t, so those rows keep v_cond.
 
     Args:
         target: proxy in the place of the regression target; conditional by default.
@@ -29,12 +29,12 @@ class AbstractRegression(AbstractMethod):
 
     @property
     def num_uniforms(self) -> int:
-        """One for the gap of the anchor."""
+        """1 for the gap of the anchor, 0 without one."""
         return 0 if self.anchor is None else 1
 
     @property
     def num_reference(self) -> int:
-        """What the target's proxy needs."""
+        """Number that the proxy of the target needs."""
         return self.target.num_reference
 
     @abstractmethod
@@ -47,7 +47,7 @@ class AbstractRegression(AbstractMethod):
 
     def equal_loss(self, example: Example, context: Context) -> Scalar:
         """Flow matching at r = t."""
-        u = context.velocity
+        u = context.velocity  # guidance has evaluated it already
         if u is None:
             u = context.net(example.x_t, example.t, example.t)
         residual = u - self.equal_target(example, context)

@@ -9,8 +9,7 @@ import jax
 
 from toylab.methods.base import Beta, Confidence, Example, Part, methods
 from toylab.methods.regression import AbstractRegression
-from toylab.methods.teachers import BOOTSTRAP_TEACHERS, bootstrap_net
-from toylab.methods.terms import squared_norm
+from toylab.methods.terms import BOOTSTRAP_TEACHERS, bootstrap_net, squared_norm
 from toylab.proxies import Context
 from toylab.types import Scalar
 

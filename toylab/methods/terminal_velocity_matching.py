@@ -10,8 +10,7 @@ import jax.numpy as jnp
 
 from toylab.methods.base import Beta, Example, Part, methods
 from toylab.methods.regression import AbstractRegression
-from toylab.methods.teachers import teacher_of
-from toylab.methods.terms import squared_norm
+from toylab.methods.terms import squared_norm, teacher_of
 from toylab.proxies import Context
 from toylab.types import Scalar
 
@@ -59,6 +58,7 @@ class TerminalVelocityMatching(AbstractRegression):
         u, du_dr = jax.jvp(lambda earlier: context.net(x_t, earlier, t), (r,), (jnp.ones_like(r),))
         if self.detach:
             du_dr = jax.lax.stop_gradient(du_dr)
+        # The teacher is evaluated at the end point, which must not be trained to move where the teacher is small.
         end = jax.lax.stop_gradient(x_t - (t - r) * u)
         velocity = jax.lax.stop_gradient(teacher_of(context)(end, r, r))
         return self.weight(squared_norm(u - (t - r) * du_dr - velocity))

@@ -1,4 +1,4 @@
-"""Intervals over seeds: what a mean of a few runs is worth."""
+"""Means over seeds with Student's t intervals, paired by seed or from standard errors, and bootstrap intervals."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,11 +10,11 @@ from scipy import stats
 
 
 class Interval(NamedTuple):
-    """A mean and the interval around it.
+    """A mean and the confidence interval around it.
 
     Args:
         mean: of the values.
-        low: lower end; NaN for a single value, which tells nothing about spread.
+        low: lower end; NaN for a single value, which says nothing about the variance.
         high: upper end; likewise.
         n: number of values.
     """
@@ -25,12 +25,15 @@ class Interval(NamedTuple):
     n: int
 
 
+# Where there is no value.
 NO_INTERVAL = Interval(math.nan, math.nan, math.nan, 0)
-"""Where there is no value."""
 
 
 def mean_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> Interval:
-    """Mean of independent values with Student's t interval: mean -+ t_{n-1} s / sqrt(n).
+    """Mean of independent values with Student's t interval, mean -+ t_{n-1} s / sqrt(n).
+
+    It is `scipy.stats.ttest_1samp(values, 0).confidence_interval(level)` up to the last bit, and of differences
+    `ttest_rel`'s.
 
     Args:
         values: one per seed, finite.
@@ -44,28 +47,22 @@ def mean_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> 
     """
     array = _finite(values, level)
     mean, n = float(np.mean(array)), len(array)
-    if n == 1:
-        return Interval(mean, math.nan, math.nan, 1)
-    half = float(stats.t.ppf((1 + level) / 2, n - 1)) * float(np.std(array, ddof=1)) / math.sqrt(n)
-    return Interval(mean, mean - half, mean + half, n)
+    return t_interval(mean, float(np.std(array, ddof=1)) / math.sqrt(n) if n > 1 else math.nan, n, level)
 
 
 def t_interval(mean: float, stderr: float, n: int, level: float = 0.95) -> Interval:
-    """Student's t interval of a mean of ``n`` values whose standard error is known: mean -+ t_{n-1} stderr.
+    """Student's t interval of a mean of ``n`` values with known standard error: mean -+ t_{n-1} stderr.
 
     Its ends are NaN for a single value.
 
     >>> t_interval(2.0, 0.0, 3)
     Interval(mean=2.0, low=2.0, high=2.0, n=3)
     """
-    if n < 2:
-        return Interval(mean, math.nan, math.nan, n)
-    half = float(stats.t.ppf((1 + level) / 2, n - 1)) * stderr
-    return Interval(mean, mean - half, mean + half, n)
+    return _student(mean, stderr, n - 1, n, level)
 
 
 def late_mean(values: ArrayLike) -> float:
-    """Mean of the finite values in the second half of a history: the first belongs to the way there. NaN without one.
+    """Mean of the finite values in the second half of a history, without the transient; NaN if there is none.
 
     >>> late_mean([9.0, 9.0, 1.0, 3.0])
     2.0
@@ -98,7 +95,7 @@ def paired_difference(
 def relative_gain(
     values: Mapping[int, float], baseline: Mapping[int, float], level: float = 0.95, *, of_logs: bool = False
 ) -> Interval | None:
-    """Mean share of the baseline that is gone, 1 - value / baseline, over the seeds of both; None without such a seed.
+    """Mean relative reduction, 1 - value / baseline, over the seeds of both; None without such a seed.
 
     Args:
         values: seed -> value, finite.
@@ -133,7 +130,9 @@ def paired(values: Mapping[int, float], baseline: Mapping[int, float]) -> list[t
 def difference_of_means(
     value: float, stderr: float, baseline: float, baseline_stderr: float, n: int, level: float = 0.95
 ) -> Interval:
-    """Difference of two means of ``n`` values each with Welch's t interval, as if the two were independent.
+    """Difference of two independent means of ``n`` values each with Welch's t interval.
+
+    SciPy has Welch's test from standard errors (`ttest_ind_from_stats`), but not its interval.
 
     Args:
         value: a mean.
@@ -150,13 +149,38 @@ def difference_of_means(
     Interval(mean=-2.0, low=-2.0, high=-2.0, n=4)
     """
     _finite([value, baseline], level)
-    mean, variances = value - baseline, np.square([stderr, baseline_stderr])
-    if n < 2 or not np.all(np.isfinite(variances)):
+    variances = np.square([stderr, baseline_stderr])
+    total = float(variances.sum())
+    # The Welch-Satterthwaite degrees of freedom for equal n; two variances of 0 have none, and need none.
+    freedom = total**2 / float((variances**2).sum()) * (n - 1) if total > 0 else n - 1
+    return _student(value - baseline, math.sqrt(total), freedom, n, level)
+
+
+def bootstrap_interval(values: Sequence[float], level: float = 0.95, num_resamples: int = 10_000) -> Interval:
+    """Mean with the percentile interval of its bootstrap distribution (seed 0); too narrow for few values.
+
+    >>> bootstrap_interval([1.0, 2.0, 4.0, 5.5])
+    Interval(mean=3.125, low=1.5, high=4.75, n=4)
+    """
+    array = _finite(values, level)
+    mean, n = float(np.mean(array)), len(array)
+    if n < 2:
         return Interval(mean, math.nan, math.nan, n)
-    if not (total := float(variances.sum())):
-        return Interval(mean, mean, mean, n)
-    freedom = total**2 / float((variances**2).sum()) * (n - 1)
-    half = float(stats.t.ppf((1 + level) / 2, freedom)) * math.sqrt(total)
+    found = stats.bootstrap(
+        (array,), np.mean, n_resamples=num_resamples, confidence_level=level, method="percentile", rng=0
+    ).confidence_interval
+    return Interval(mean, float(found.low), float(found.high), n)
+
+
+def _student(mean: float, stderr: float, freedom: float, n: int, level: float) -> Interval:
+    """mean -+ t_freedom stderr; no ends without a standard error.
+
+    Not the `confidence_interval` of SciPy's `ttest_1samp`: that one warns where values are (nearly) equal, as the
+    differences of a run from itself are, and takes no standard errors.
+    """
+    if n < 2 or not math.isfinite(stderr):
+        return Interval(mean, math.nan, math.nan, n)
+    half = float(stats.t.ppf((1 + level) / 2, freedom)) * stderr
     return Interval(mean, mean - half, mean + half, n)
 
 
