@@ -62,7 +62,11 @@ def test_whole_numbers_are_points_too():
         ("a.csv", csv_of(POINTS[:15]), "has 15 points, expected 16 to 20000"),
         ("a.csv", b"0,0\n" * 20_001, "more than 20000 points"),
         ("a.csv", csv_of(POINTS) + b"1,2,3\n", "line 21 has 3 columns, expected 2 separated by a comma"),
-        ("a.csv", csv_of(POINTS).replace(b",", b";"), "line 1 has 1 column, expected 2 separated by a comma; is the separator a semicolon?"),
+        (
+            "a.csv",
+            csv_of(POINTS).replace(b",", b";"),
+            "line 1 has 1 column, expected 2 separated by a comma; is the separator a semicolon?",
+        ),
         ("a.csv", b"x,y,z\n" + csv_of(POINTS), "line 1 has 3 columns"),
         ("a.csv", csv_of(POINTS) + b"1,left\n", "line 21 has 'left', not a number"),
         ("a.csv", b"1,left\n" + csv_of(POINTS), "line 1 has 'left', not a number"),

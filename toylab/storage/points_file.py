@@ -34,8 +34,8 @@ def parse_points(data: bytes, filename: str) -> Float[np.ndarray, "n 2"]:
     npz with a single array or one called ``points``. Never unpickles.
 
     Raises:
-        ValueError: another ending, text, NaN, a wrong number of columns or points, or a file that is too large or damaged;
-            one line that names the file and the problem.
+        ValueError: another ending, text, NaN, a wrong number of columns or points, or a file that is too large or
+            damaged; one line that names the file and the problem.
     """
     name = Path(filename).name
     ending = name.rsplit(".", 1)[-1].lower() if "." in name else ""
