@@ -10,7 +10,7 @@ import time
 import pytest
 
 from toylab.cli import dispatch, main
-from toylab.cli.interrupt import insistent
+from toylab.cli.interrupt import reraise_interrupts
 
 SAYS = "toylab train: interrupted, nothing further was saved\n"
 
@@ -68,13 +68,13 @@ def test_nothing_heavy_is_imported_before_interrupts_are_taken_care_of():
 TELLING = """
 import contextlib, sys
 from toylab.cli import dispatch
-insistent = dispatch.insistent
+reraise_interrupts = dispatch.reraise_interrupts
 @contextlib.contextmanager
 def telling():
-    with insistent() as asked:
+    with reraise_interrupts() as interrupted:
         print("ready", flush=True)
-        yield asked
-dispatch.insistent = telling
+        yield interrupted
+dispatch.reraise_interrupts = telling
 sys.exit(dispatch.main())
 """
 
@@ -102,8 +102,8 @@ def test_outside_the_main_thread_there_is_nothing_to_do():
     seen = []
 
     def work():
-        with insistent() as asked:
-            seen.append(asked.is_set())
+        with reraise_interrupts() as interrupted:
+            seen.append(interrupted.is_set())
 
     thread = threading.Thread(target=work)
     thread.start()
