@@ -19,10 +19,10 @@ from toylab.data import datasets
 from toylab.diagnostics.maps import maps
 from toylab.storage.provenance import environment
 from toylab.storage.run_folder import SCHEMA
+from toylab.ui import racing
 from toylab.ui.jobs import JobManager, SweepJob, with_baseline
 from toylab.ui.jobs.live import LiveTraining
 from toylab.ui.pages.maps import page as maps_page
-from toylab.ui.pages.race import racing
 from toylab.ui.pages.sweep import page as sweep_page
 from toylab.ui.runs import stored
 from toylab.ui.settings import dataset_names, read_config

@@ -11,8 +11,8 @@ from inspect import Parameter
 from pathlib import Path
 from typing import Any
 
-from toylab.ui.pages.methods import costs
-from toylab.ui.reading.library import FAMILIES, Member, as_markdown, member, names
+from toylab.ui.pages.methods.records import FAMILIES, Member, member, names, relative_cost
+from toylab.ui.text import as_markdown
 
 PATH = Path(__file__).parents[1] / "docs" / "methods.md"
 TITLES = {
@@ -62,7 +62,7 @@ def facts(of: Member) -> dict[str, str]:
     if of.confidence:
         found["at the exact solution"] = "stationary" if of.unbiased else "biased"
         found["uses beta"] = "yes" if of.uses_beta else "no"
-    if (cost := costs.relative(of.contestant)) is not None:
+    if (cost := relative_cost(of.contestant)) is not None:
         found["cost"] = f"{cost:.2f}"
     if of.options:
         found["options"] = ", ".join(f"`{name}{_default(value)}`" for name, value in of.options.items())

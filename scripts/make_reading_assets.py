@@ -11,8 +11,8 @@ import json
 import shutil
 from pathlib import Path
 
-from toylab.ui.pages.methods import costs
-from toylab.ui.widgets.thumbnails import ASSETS
+from toylab.ui import ASSETS
+from toylab.ui.pages.methods.records import count_costs
 
 ROOT = Path(__file__).parents[1]
 COPIES = {
@@ -29,7 +29,7 @@ def main() -> None:
     for name, source in COPIES.items():
         shutil.copyfile(ROOT / source, ASSETS / name)
         print(f"{name}: copied from {source}")
-    counted = costs.count()
+    counted = count_costs()
     (ASSETS / "costs.json").write_text(json.dumps(counted, indent=1) + "\n")
     print(f"costs.json: {len(counted)} contestants")
 

@@ -16,7 +16,7 @@ import pandas as pd
 
 from toylab.devices.parallel import enable_compilation_cache
 from toylab.diagnostics import separation_law
-from toylab.diagnostics.separation_figure import separation_figure
+from toylab.diagnostics.separation import separation_figure
 from toylab.plots.figures import png_bytes
 from toylab.storage.atomic import atomic_write_bytes
 from toylab.storage.provenance import environment

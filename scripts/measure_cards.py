@@ -13,9 +13,9 @@ import warnings
 import toylab as tl
 from toylab.metrics.statistics import mean_interval
 from toylab.storage.provenance import environment
+from toylab.ui import ASSETS
 from toylab.ui.pages.learn.cards import CARDS, NUM_SEEDS, SCORE_N
-from toylab.ui.widgets.loading import config_of
-from toylab.ui.widgets.thumbnails import ASSETS
+from toylab.ui.widgets.links import config_of
 
 PATH = ASSETS / "cards.json"
 SCORED: dict[str, tuple[float, float, int | None]] = {}

@@ -114,7 +114,7 @@ def test_messages_say_what_is_wrong(capfd, monkeypatch, tmp_path, words, said):
 
 
 def test_a_long_path_leaves_room_for_the_reason():
-    from toylab.storage.npz import one_line, with_place
+    from toylab.storage.untrusted import one_line, with_place
 
     path = "/".join(["folder"] * 300)
     assert one_line(ValueError(f"{path}: is not JSON")).endswith("folder: is not JSON")

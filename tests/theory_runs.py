@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
-from test_methods import GaussianSolution
+from method_references.gaussian import GaussianSolution
 
 import toylab as tl
 from toylab.diagnostics.local import Local, local_terms, plain_experiment
@@ -37,7 +37,7 @@ def gaussian_terms(n: int, std: float = 0.6, net_std: float = 0.6) -> tuple[Loca
         jnp.asarray(times[:, 1]),
         jnp.zeros((n, 0)),
     )
-    net = GaussianSolution(net_std, jnp.zeros(()))
+    net = GaussianSolution(net_std, jnp.zeros(3))
     context = Context(net, net, experiment.dataset)
     local = jax.vmap(lambda example: local_terms(experiment, net, example, context))(examples)
     return jax.tree.map(np.asarray, local), times[:, 0], times[:, 1]

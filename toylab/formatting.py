@@ -23,6 +23,15 @@ def is_number(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
 
 
+def finite_or_none(value: float) -> float | None:
+    """A number as JSON has it: None where it is NaN or infinite.
+
+    >>> finite_or_none(0.5), finite_or_none(float("nan"))
+    (0.5, None)
+    """
+    return value if math.isfinite(value) else None
+
+
 def number(value: float | None, digits: int = 4, none: str = "-") -> str:
     """A number with ``digits`` significant digits, ``none`` where there is no value.
 

@@ -8,7 +8,7 @@ from theory_runs import sigma
 import toylab as tl
 from toylab import diagnostics
 from toylab.data.oracle import Oracle
-from toylab.diagnostics.two_modes import log_max_expansion, log_separatrix_expansion, log_variance_ratio
+from toylab.diagnostics.separation import log_max_expansion, log_separatrix_expansion, log_variance_ratio
 from toylab.metrics.statistics import mean_interval
 
 

@@ -9,12 +9,18 @@ from theory_runs import SETTINGS
 
 import toylab as tl
 from toylab.diagnostics import matrix_coefficient
-from toylab.diagnostics.algebra import error_terms
-from toylab.diagnostics.local import batch_context, local_terms, over_pairs, plain_experiment, stacked
+from toylab.diagnostics.landscape import published_formulas
+from toylab.diagnostics.local import (
+    batch_context,
+    local_terms,
+    over_pairs,
+    plain_experiment,
+    reference_velocity,
+    seen_velocity,
+    stacked,
+)
 from toylab.diagnostics.matrix import Products, _summary
-from toylab.diagnostics.published import published_formulas
-from toylab.diagnostics.quadratic import quadratic
-from toylab.diagnostics.velocity import reference_velocity, seen_velocity
+from toylab.diagnostics.quadratic import error_terms, quadratic
 from toylab.methods import Context, Example
 from toylab.training.experiment import build_experiment
 

@@ -9,12 +9,10 @@ from theory_runs import gaussian_terms, sigma, untrained
 
 import toylab as tl
 from toylab import diagnostics
-from toylab.diagnostics.algebra import error_terms, square_terms
 from toylab.diagnostics.batch_trace import gradient_space
-from toylab.diagnostics.landscape import measured_residuals
+from toylab.diagnostics.landscape import measured_residuals, published_formulas
 from toylab.diagnostics.local import local_terms, over_pairs, plain_experiment, stacked
-from toylab.diagnostics.published import published_formulas
-from toylab.diagnostics.quadratic import quadratic, top_share
+from toylab.diagnostics.quadratic import error_terms, quadratic, square_terms, top_share
 from toylab.training.experiment import build_experiment
 
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from toylab.ui import address, settings
-from toylab.ui.text.plain import plain
+from toylab.ui.text import plain
 
 
 def test_plain_text_stays_plain():

@@ -13,8 +13,9 @@ from streamlit.testing.v1 import AppTest
 from toylab.config import RunConfig
 from toylab.ui import router, session, settings
 from toylab.ui.jobs import JobState, Snapshot
+from toylab.ui.pages.lab import words
 from toylab.ui.runs.stored import first_run
-from toylab.ui.text import words
+from toylab.ui.text import short
 
 APP = Path(__file__).parents[2] / "app.py"
 
@@ -225,7 +226,7 @@ def test_sentences_name_what_was_measured():
     stored = first_run()
     sentence = words.sentence(stored, kind="stored")
     for number in (*stored.latest("sw1"), stored.latest("sw1_floor")[0]):
-        assert words.short(number) in sentence
+        assert short(number) in sentence
 
 
 @pytest.mark.parametrize(
@@ -233,7 +234,7 @@ def test_sentences_name_what_was_measured():
     [(0.0954, "0.095"), (2.34, "2.3"), (234.0, "230"), (1_149.0, "1,100"), (0.0, "0"), (float("nan"), "–")],
 )
 def test_numbers_have_two_digits(value, expected):
-    assert words.short(value) == expected
+    assert short(value) == expected
 
 
 def test_one_manager_for_all_sessions():
@@ -281,7 +282,7 @@ def test_a_failing_save_is_one_line_and_leaves_the_page(app, monkeypatch):
     assert app.slider(key="beta")
 
 
-@pytest.mark.parametrize("part", ["toylab.ui.widgets.stage.draw", "toylab.ui.widgets.transport.bar"])
+@pytest.mark.parametrize("part", ["toylab.ui.pages.lab.stage.draw", "toylab.ui.widgets.transport.bar"])
 def test_an_error_in_a_page_is_one_line_with_an_id(app, monkeypatch, tmp_path, part):
     def fail(*arguments, **options):
         raise ZeroDivisionError("deep down")

@@ -15,13 +15,12 @@ from app_pages import switch_page
 from streamlit.testing.v1 import AppTest
 
 import toylab as tl
-from toylab.ui import own_data, settings
+from toylab.ui import own_data, scene, settings
 from toylab.ui.components import drawpad
 from toylab.ui.jobs import JobState
 from toylab.ui.own_data import from_file, from_strokes, mixture_options
 from toylab.ui.pages.maps import page as page_of_maps
 from toylab.ui.pages.sweep import page as page_of_sweep
-from toylab.ui.widgets import scene
 
 APP = Path(__file__).parents[2] / "app.py"
 NAN, INF = math.nan, math.inf

@@ -15,14 +15,14 @@ from toylab.config import RunConfig
 from toylab.experiments.claims.reading import read_ledger
 from toylab.methods import methods
 from toylab.proxies import proxies
+from toylab.ui import references as bibliography
 from toylab.ui import settings
 from toylab.ui.pages.claims import ledgers
 from toylab.ui.pages.claims import page as claims_page
 from toylab.ui.pages.learn import cards, glossary, page
-from toylab.ui.pages.methods import costs, results
-from toylab.ui.pages.race.racing import Entrant
-from toylab.ui.reading import bibtex, library
-from toylab.ui.widgets import loading
+from toylab.ui.pages.methods import records
+from toylab.ui.racing import Entrant
+from toylab.ui.widgets import links
 
 ROOT = Path(__file__).parents[2]
 APP = ROOT / "app.py"
@@ -77,10 +77,10 @@ def test_packaged_results_equal_those_in_the_repository(packaged, source):
 
 @pytest.mark.slow
 def test_packaged_costs_are_those_counted_off_the_programs():
-    counted = costs.count()
+    counted = records.count_costs()
     stale = {
         name: (value, counted.get(name))
-        for name, value in costs.packaged().items()
+        for name, value in records.costs().items()
         if value != pytest.approx(counted.get(name), rel=1e-3)
     }
     assert not stale, "run scripts/make_reading_assets.py"
@@ -88,9 +88,11 @@ def test_packaged_costs_are_those_counted_off_the_programs():
 
 def test_some_packaged_costs_are_those_counted():
     some = ("vanilla", "soflow", "proxy oracle", "rule constant")
-    assert {name: costs.packaged()[name] for name in some} == pytest.approx(costs.count(some), rel=1e-3)
-    assert costs.relative("vanilla") == 1
-    assert costs.relative("no_such_method") is None
+    assert {name: records.costs()[name] for name in some} == pytest.approx(
+        records.count_costs(some), rel=1e-3
+    )
+    assert records.relative_cost("vanilla") == 1
+    assert records.relative_cost("no_such_method") is None
 
 
 def test_every_card_was_measured_with_its_own_settings():
@@ -98,7 +100,7 @@ def test_every_card_was_measured_with_its_own_settings():
     assert set(measured) == {card.name for card in cards.CARDS}
     for card in cards.CARDS:
         found = measured[card.name]
-        wanted = loading.config_of(card.settings)
+        wanted = links.config_of(card.settings)
         assert RunConfig.from_dict(found.settings) == wanted, "run scripts/measure_cards.py"
         assert found.seeds == cards.NUM_SEEDS
         assert found.diverged_at or len(found.chosen) == len(found.baseline) == found.seeds
@@ -109,7 +111,7 @@ def test_every_card_was_measured_with_its_own_settings():
 
 def test_references_are_parsed_whole():
     text = (ROOT / "references.bib").read_text()
-    found = bibtex.references()
+    found = bibliography.references()
     assert len(found) == len(re.findall(r"^@", text, re.MULTILINE))
     assert found["geng2025meanflow"].link == "https://arxiv.org/abs/2505.13447"
     assert found["bonneel2015sliced"].authors[2] == "Gabriel Peyré"
@@ -122,7 +124,7 @@ def test_references_are_parsed_whole():
 
 def test_a_reference_whose_brace_does_not_close_is_named():
     with pytest.raises(ValueError, match="'a'"):
-        bibtex.parse("@article{a, title = {never")
+        bibliography.parse("@article{a, title = {never")
 
 
 # Methods
@@ -166,38 +168,38 @@ def test_every_member_is_shown_with_its_own_facts(app, kind):
         app.radio(key=f"chosen_{kind}").set_value(name).run()
         assert not app.exception, name
         assert not app.error, name
-        item, text = library.member(kind, name), words_on(app)
+        item, text = records.member(kind, name), words_on(app)
         assert item.formula, name
         assert item.formula in text
-        assert f"{costs.packaged()[item.contestant]:.2f} network evaluations" in text
+        assert f"{records.costs()[item.contestant]:.2f} network evaluations" in text
         if item.reference:
             assert item.reference.link in text
-        for row in results.measured(item.contestant):
+        for row in records.measured(item.contestant):
             assert f"{row.score:.3f}" in text if row.score is not None else "diverged" in text
 
 
 def test_facts_are_those_of_the_class():
-    item = library.member("methods", "shortcut")
+    item = records.member("methods", "shortcut")
     build = methods.entry("shortcut").build
     assert (item.changes, dict(item.adapted)) == (build.changes, dict(build.adapted))
     assert item.summary.startswith("Regression of u over [r, t]")
     assert item.body[0].startswith("m = (r + t) / 2")
     assert "clip: largest coordinate" in item.arguments
     assert item.source.startswith("Frans et al. 2024")
-    assert library.member("methods", "re_meanflow").two_stages
-    assert not library.member("methods", "alphaflow").unbiased
+    assert records.member("methods", "re_meanflow").two_stages
+    assert not records.member("methods", "alphaflow").unbiased
 
 
 def test_measured_results_are_those_of_the_table():
-    (row,) = [row for row in results.measured("tim") if row.dataset == "checkerboard"]
+    (row,) = [row for row in records.measured("tim") if row.dataset == "checkerboard"]
     table = json.loads((ROOT / "results/methods/compare.json").read_text())["table"]
     (raw,) = [row for row in table if (row["contestant"], row["dataset"]) == ("tim", "checkerboard")]
     assert (row.score, row.low, row.floor, row.n) == (raw["sw1"], raw["low"], raw["floor"], raw["n"])
-    assert results.measured("no such thing") == ()
+    assert records.measured("no such thing") == ()
 
 
 def test_without_a_race_its_button_is_off(app, monkeypatch):
-    monkeypatch.setattr(loading, "has_race", lambda: False)
+    monkeypatch.setattr(links, "has_race", lambda: False)
     assert open_page(app, "methods").button(key="load_methods").disabled
 
 
@@ -222,7 +224,7 @@ def test_a_proxy_is_loaded_into_the_lab(app):
     open_page(app, "methods")
     app.radio(key="chosen_proxies").set_value("batch_posterior").run()
     app.button(key="load_lab").click().run()
-    assert lab_config(app) == loading.config_of({"proxy": "batch_posterior", "beta": 1.0})
+    assert lab_config(app) == links.config_of({"proxy": "batch_posterior", "beta": 1.0})
 
 
 def lab_config(app: AppTest):
@@ -378,10 +380,10 @@ def test_a_card_sets_the_lab_and_shows_it(app, card):
     switch_page(app, "learn").run()
     assert not app.exception
     app.button(key=f"load_{card.name}").click().run()
-    assert lab_config(app) == loading.config_of(card.settings)
+    assert lab_config(app) == links.config_of(card.settings)
     app._page_hash = ""  # AppTest stays where it was sent, whatever the script has switched to
     app.run()
-    assert lab_config(app) == loading.config_of(card.settings)
+    assert lab_config(app) == links.config_of(card.settings)
     for name, value in card.settings.items():
         (shown,) = (
             [app.query_params[name]] if isinstance(app.query_params[name], str) else app.query_params[name]
@@ -391,7 +393,7 @@ def test_a_card_sets_the_lab_and_shows_it(app, card):
 
 def test_a_card_names_controls_that_exist():
     with pytest.raises(ValueError, match="no control 'betta'"):
-        loading.raw_settings({"betta": 1})
+        links.raw_settings({"betta": 1})
 
 
 def test_what_a_card_says_was_measured(app):
@@ -424,5 +426,5 @@ def test_the_glossary_has_every_name_of_the_design():
 def test_sources_link_to_arxiv(app):
     open_page(app, "learn")
     text = words_on(app)
-    for item in bibtex.references().values():
+    for item in bibliography.references().values():
         assert item.link in text

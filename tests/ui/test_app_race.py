@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
 from toylab.config import RunConfig
+from toylab.ui import racing
 from toylab.ui import settings as ui_settings
 from toylab.ui.jobs import MAX_LANES, JobState, Snapshot
-from toylab.ui.pages.race import race_stage, racing
-from toylab.ui.pages.race.racing import Entrant
+from toylab.ui.pages.race import race_stage
+from toylab.ui.racing import Entrant
 from toylab.ui.runs import stored
 
 APP = Path(__file__).parents[2] / "app.py"

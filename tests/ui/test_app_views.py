@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from toylab.ui.components import player
 from toylab.ui.jobs import JobState
-from toylab.ui.pages.lab import view_base, view_charts, view_field, view_steps, views
+from toylab.ui.pages.lab import view_charts, views
 from toylab.ui.runs import stored
 
 APP = Path(__file__).parents[2] / "app.py"
@@ -108,7 +108,7 @@ def test_a_failing_view_is_one_line(app, monkeypatch, tmp_path, error, said):
         raise error
 
     monkeypatch.setenv("TOYLAB_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(view_field, "compute", fail)
+    monkeypatch.setitem(views.COMPUTED, views.FIELD, (fail, views.field_view))
     app.query_params["view"] = "Field"
     app.run()
     time.sleep(0.5)
@@ -141,8 +141,8 @@ def test_the_sentence_says_what_the_interval_does(gain, said):
 
     empty = np.zeros((2, 0, 2), np.float32)
     few = FewSteps((1, 16), empty, empty[0], (), Interval(*gain, 4))
-    assert said in view_steps.steps_sentence(few)
-    assert "not finite" in view_steps.steps_sentence(few._replace(gain=Interval(*[np.nan] * 3, 4)))
+    assert said in views.steps_sentence(few)
+    assert "not finite" in views.steps_sentence(few._replace(gain=Interval(*[np.nan] * 3, 4)))
 
 
 @pytest.mark.parametrize(
@@ -156,12 +156,12 @@ def test_the_sentence_says_what_the_interval_does(gain, said):
     ],
 )
 def test_a_number_ends_where_its_error_begins(value, stderr, said):
-    assert view_base.plus_minus(value, stderr) == said
+    assert views.plus_minus(value, stderr) == said
 
 
 def test_the_wide_frame_holds_noise_and_data():
     points = np.random.default_rng(0).uniform([4, 0], [6, 1], (500, 2))
-    x, y, half = view_base.wide_frame(points)
+    x, y, half = views.wide_frame(points)
     assert x - half <= -3
     assert y - half <= -3
     assert x + half >= 6

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,11 +10,12 @@ import tyro
 
 from toylab.cli import parsing
 from toylab.cli.dispatch import DIVERGED, DONE
-from toylab.cli.output import note, number, print_json, text_table
+from toylab.cli.output import note, print_json, text_table
 from toylab.cli.sample import check_number
 from toylab.cli.settings import read_values, settings_class, settings_of
 from toylab.cli.train import base_settings, no_divergence_warning, with_points, with_settings
 from toylab.config import RunConfig
+from toylab.formatting import interval, number
 
 
 @dataclass(frozen=True)
@@ -80,13 +82,13 @@ def run(flags: Flags) -> int:
         [
             f"{row['beta']:g}",
             number(row["sw1"]),
-            f"[{number(row['low'])}, {number(row['high'])}]",
+            interval(row["low"], row["high"]),
             number(row["floor"], 3),
             str(row["n"]),
             str(row["seeds"]),
             str(row["diverged"]),
             number(row["gain"], 3),
-            f"[{number(row['gain_low'], 3)}, {number(row['gain_high'], 3)}]",
+            interval(row["gain_low"], row["gain_high"], partial(number, digits=3)),
         ]
         for row in advice.quality.to_dict("records")
     ]

@@ -11,10 +11,11 @@ from toylab.cli import parsing
 from toylab.cli.configs import find_config
 from toylab.cli.dispatch import DONE
 from toylab.cli.folders import make_writable
-from toylab.cli.output import note, number, plain, print_json, text_table
+from toylab.cli.output import note, plain, print_json, text_table
 from toylab.cli.parsing import check_number
 from toylab.cli.settings import Options, Whole, read_values
 from toylab.config import RANGES
+from toylab.formatting import number
 from toylab.storage.atomic import atomic_write_json
 
 

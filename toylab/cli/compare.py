@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Literal
 from toylab.cli import parsing
 from toylab.cli.dispatch import DIVERGED, DONE, INTERRUPTED
 from toylab.cli.folders import make_writable
-from toylab.cli.output import note, number, plain, print_json, text_table
+from toylab.cli.output import note, plain, print_json, text_table
 from toylab.cli.sample import check_number
 from toylab.cli.settings import Whole, read_values, settings_class, settings_of
 from toylab.cli.sweep import parse_shard
 from toylab.cli.train import base_settings, no_divergence_warning, with_settings
 from toylab.config import RunConfig
+from toylab.formatting import interval, number, percent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -153,13 +154,13 @@ def as_text(table: "pd.DataFrame") -> str:
             row["dataset"],
             row["contestant"],
             number(row["sw1"]),
-            f"[{number(row['low'])}, {number(row['high'])}]",
+            interval(row["low"], row["high"]),
             number(row["floor"], 3),
             str(row["n"]),
             str(row["nfe"]),
             str(row["seeds"]),
-            _percent(row["gain"]),
-            f"[{_percent(row['gain_low'])}, {_percent(row['gain_high'])}]",
+            _gain(row["gain"]),
+            interval(row["gain_low"], row["gain_high"], _gain),
             number(row["grad_variance"], 3),
             number(row["evaluations_per_example"], 3),
             str(row["steps"]),
@@ -169,7 +170,7 @@ def as_text(table: "pd.DataFrame") -> str:
         for row in table.to_dict("records")
     ]
     note_line = (
-        "gain: share of vanilla's sw1 that is gone, paired by seed; floor: data against data at the same n"
+        "gain: relative reduction of vanilla's sw1, paired by seed; floor: data against data at the same n"
     )
     return f"{text_table(header, rows, 2)}\n\n{note_line}"
 
@@ -185,8 +186,8 @@ def _write(table: "pd.DataFrame", content: dict, folder: Path) -> None:
     note(f"written: compare.csv, compare.json, compare.png in {folder}")
 
 
-def _percent(value: float) -> str:
-    return "-" if value != value else f"{100 * value:+.0f}%"
+def _gain(share: float | None) -> str:
+    return percent(share, 0, sign=True)
 
 
 def _names(text: str) -> list[str]:

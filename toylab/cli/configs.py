@@ -1,10 +1,10 @@
 """Finds the settings that a command's CONFIG names: a packaged config, a preset, a file, or a run folder."""
 
-import json
 from pathlib import Path
 
 from toylab.config import PRESETS, RunConfig, preset
 from toylab.configs import config_names, named_config, read_config_file
+from toylab.storage.untrusted import one_line, read_json
 
 MAX_BYTES = 8 * 2**20
 
@@ -36,12 +36,10 @@ def find_config(text: str) -> RunConfig:
 
 def _read_json(path: Path) -> dict:
     """The settings in a JSON file: a plain object, or the config.json of a run."""
-    if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"{path} is larger than {MAX_BYTES} bytes")
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not JSON: {error}") from None
+        value = read_json(path, MAX_BYTES)
+    except ValueError as error:
+        raise ValueError(f"{path}: {one_line(error)}") from None
     while isinstance(value, dict) and isinstance(value.get("settings"), dict):
         value = value["settings"]
     if not isinstance(value, dict):

@@ -94,7 +94,7 @@ def _attempt(name: str, argv: list[str], interrupted: threading.Event) -> int | 
 def _message(error: Exception) -> str:
     """One line: the fault in the input, or the ID and log file of an internal error."""
     # Here, because it imports NumPy, and Ctrl-C during that import must already be handled.
-    from toylab.storage.npz import with_place
+    from toylab.storage.untrusted import with_place
 
     return with_place(error) if isinstance(error, (OSError, ValueError)) else report_internal(error)
 

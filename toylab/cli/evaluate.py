@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from toylab.cli import parsing
-from toylab.cli.output import number, print_json, text_table
+from toylab.cli.output import print_json, text_table
 from toylab.cli.parsing import check_number
 from toylab.cli.sample import MAX_NFE
 from toylab.cli.settings import Whole
 from toylab.cli.start import start_jax
+from toylab.formatting import number
 
 if TYPE_CHECKING:  # 2.7 s to import, which --help and a bad flag must not wait for
     from toylab.training import Run

@@ -41,8 +41,3 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int =
     ]
     rule = "  ".join("-" * width for width in widths)
     return "\n".join([lines[0], rule, *lines[1:]])
-
-
-def number(value: float | None, digits: int = 4) -> str:
-    """A number with ``digits`` significant digits; a dash where there is none."""
-    return "-" if value is None or not math.isfinite(value) else f"{value:.{digits}g}"

@@ -1,7 +1,7 @@
 """``toylab report DIR``."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +10,8 @@ import tyro
 
 from toylab.cli import parsing
 from toylab.cli.folders import make_writable
-from toylab.cli.output import note, number, plain, print_json, text_table
+from toylab.cli.output import note, plain, print_json, text_table
+from toylab.formatting import cut, interval, number, signed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +38,7 @@ def parse(argv: Sequence[str]) -> Flags:
 
 def run(flags: Flags) -> int:
     """Read, write the files, print the table."""
-    from toylab.experiments.report import make_report
+    from toylab.experiments.report import make_report  # pandas and SciPy: --help does not wait for them
 
     report = make_report(flags.folder)
     for entry in report.damaged:
@@ -73,7 +74,7 @@ def as_text(report: "Report") -> str:
         [
             *[_label(row[name]) for name in report.shown],
             number(row["sw1"]),
-            _interval(row),
+            interval(row["low"], row["high"]),
             number(row["floor"], 3),
             str(row["n"]),
             str(row["nfe"]),
@@ -91,8 +92,8 @@ def as_text(report: "Report") -> str:
         [
             *[_label(row[name]) for name in others],
             f"{row['beta']:g} - {row['baseline']:g}",
-            f"{row['difference']:+.4g}",
-            _interval(row),
+            signed(row["difference"]),
+            interval(row["low"], row["high"]),
             str(row["seeds"]),
             str(row["n"]),
         ]
@@ -103,12 +104,12 @@ def as_text(report: "Report") -> str:
 
 
 def _why_dashes(report: "Report") -> str:
-    """What a row of dashes means, where there is one."""
+    """An explanation of rows of dashes, where there are any."""
     if all(math.isfinite(value) for value in report.table["sw1"]):
         return ""
     return (
         "\n\n-: no run of that setting counts; runs that were stopped (unfinished), diverged or were changed while "
-        "training\nare in no mean, and unfinished ones can be continued: toylab train --resume RUN"
+        "training\nare in no mean. Continue an unfinished one with: toylab train --resume RUN"
     )
 
 
@@ -151,7 +152,7 @@ def write_files(report: "Report", content: dict[str, Any], folder: Path) -> None
 
 
 def _series(table: "pd.DataFrame", shown: Sequence[str]) -> "list[str]":
-    """What tells the lines of one panel apart."""
+    """The label of each row's line in its panel: the settings that differ between lines."""
     names = [name for name in shown if name not in ("dataset", "beta")]
     rows = table.to_dict("records")
     telling = [name for name in names if len({row[name] for row in rows}) > 1] or ["method"]
@@ -159,9 +160,4 @@ def _series(table: "pd.DataFrame", shown: Sequence[str]) -> "list[str]":
 
 
 def _label(value: Any) -> str:
-    text = f"{value:g}" if isinstance(value, float) else str(value)
-    return text if len(text) <= MAX_LABEL else text[: MAX_LABEL - 3] + "..."
-
-
-def _interval(row: Mapping[Any, Any]) -> str:
-    return f"[{number(row['low'])}, {number(row['high'])}]" if row["low"] == row["low"] else "-"
+    return cut(f"{value:g}" if isinstance(value, float) else str(value), MAX_LABEL)

@@ -15,10 +15,11 @@ from toylab.cli import parsing
 from toylab.cli.configs import find_config
 from toylab.cli.dispatch import DIVERGED, DONE, INTERRUPTED, REQUEUE
 from toylab.cli.folders import claim, default_run_folder
-from toylab.cli.output import note, number, print_json
+from toylab.cli.output import note, print_json
 from toylab.cli.settings import settings_class, settings_of
 from toylab.cli.start import start_jax
 from toylab.config import RunConfig, preset
+from toylab.formatting import number
 from toylab.storage.points_file import read_points
 
 if TYPE_CHECKING:  # 2.7 s to import, which --help and a bad flag must not wait for

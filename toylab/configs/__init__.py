@@ -3,11 +3,10 @@
 The head of each file states its command, its run time and the score that was measured, or that none was.
 """
 
-import tomllib
 from pathlib import Path
 
 from toylab.config import RunConfig
-from toylab.storage.npz import one_line, read_bytes
+from toylab.storage.untrusted import one_line, read_toml
 
 FOLDER = Path(__file__).parent
 MAX_BYTES = 2**20
@@ -42,7 +41,6 @@ def read_config_file(path: Path) -> RunConfig:
         FileNotFoundError: no such file.
     """
     try:
-        values = tomllib.loads(read_bytes(path, MAX_BYTES).decode("utf-8"))
-        return RunConfig.from_dict(values)
+        return RunConfig.from_dict(read_toml(path, MAX_BYTES))
     except ValueError as error:
         raise ValueError(f"{path}: {one_line(error)}") from None

@@ -1,15 +1,14 @@
 """Theorem check: how much gradient noise the conditional tangent makes, point by point."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
-from toylab.diagnostics.algebra import error_terms
-from toylab.diagnostics.gram import gram_matrices
+from toylab.diagnostics.batch_trace import gram_matrices
 from toylab.diagnostics.local import (
     batch_context,
     is_function_of_place,
@@ -18,14 +17,13 @@ from toylab.diagnostics.local import (
     plain_experiment,
     stacked,
 )
+from toylab.diagnostics.quadratic import error_terms
 from toylab.nets import flat_net
+from toylab.plots.figures import CHOSEN, DATA, panel_grid
 from toylab.training import Run
 from toylab.training.experiment import Experiment
 from toylab.training.objective import Batch, beta_of, context_of
 from toylab.training.state import TrainState
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 _INNER = 8
 
@@ -47,10 +45,8 @@ class Amplification:
     stderr: float
     n: int
 
-    def figure(self) -> "Figure":
+    def figure(self) -> Figure:
         """Measured against four times the formula, means over bins of equal count."""
-        from toylab.diagnostics.figures import amplification_figure
-
         return amplification_figure(self.points, self.factor, self.stderr)
 
 
@@ -112,3 +108,17 @@ def _gradients(experiment: Experiment, state: TrainState, batch: Batch):
         "gram": gram_matrices(experiment, state, batch.pairs),
         "measured": jax.lax.map(squared_deviation, batch.pairs, batch_size=_INNER),
     }
+
+
+def amplification_figure(points: pd.DataFrame, factor: float, stderr: float) -> Figure:
+    """Bin means of the measured gradient noise against four times the formula."""
+    figure, (panel,) = panel_grid(1)
+    pairs = points[["formula", "measured"]].to_numpy()
+    ordered = pairs[np.argsort(pairs[:, 0])][np.sum(pairs[:, 0] <= 0) :]
+    bins = np.array([part.mean(axis=0) for part in np.array_split(ordered, min(20, len(ordered)))])
+    panel.loglog(4 * bins[:, 0], bins[:, 1], "o", color=CHOSEN, ms=4, label="measured, bin means")
+    ends = 4 * bins[[0, -1], 0]
+    panel.loglog(ends, ends, color=DATA, lw=1, label="4 Tr(G N Sigma N^T)")
+    panel.set(title=f"factor {factor:.2f} +- {1.96 * stderr:.2f}", xlabel="formula", ylabel="measured")
+    panel.legend(fontsize="x-small", frameon=False)
+    return figure

@@ -2,19 +2,19 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from toylab.data import AbstractDataset, datasets
 from toylab.devices.parallel import compiled
+from toylab.plots.figures import BASELINE, CHOSEN, DATA, panel_grid
 from toylab.types import MIN_TIME, Point, PRNGKey, Scalar
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 _STEPS = 64
 
@@ -36,10 +36,8 @@ class Asymmetry(NamedTuple):
     target_slope: float
     n: int
 
-    def figure(self) -> "Figure":
+    def figure(self) -> Figure:
         """Change of u against the gap, log scales."""
-        from toylab.diagnostics.figures import asymmetry_figure
-
         return asymmetry_figure(self)
 
 
@@ -160,3 +158,17 @@ def _ratio(effect: np.ndarray, formula: np.ndarray) -> tuple[float, float]:
     ratio = products.sum() / squares.sum()
     stderr = (products - ratio * squares).std(ddof=1) / len(squares) ** 0.5 / squares.mean()
     return float(ratio), float(stderr)
+
+
+def asymmetry_figure(found: Asymmetry) -> Figure:
+    """Change of the stationary solution against the gap."""
+    figure, (panel,) = panel_grid(1)
+    table = found.table
+    panel.loglog(table["gap"], table["target"], "s-", color=BASELINE, ms=4, label="error in the target")
+    panel.loglog(table["gap"], table["tangent"], "o-", color=CHOSEN, ms=4, label="error in the tangent")
+    panel.loglog(table["gap"], table["formula"], "--", color=DATA, label="(1/2)(t - r)|d_x u e|")
+    panel.set(title=f"slopes {found.target_slope:.2f}, {found.tangent_slope:.2f}", xlabel="gap t - r")
+    panel.set_ylabel("change of u over |error|")
+    panel.xaxis.set_minor_formatter(NullFormatter())  # its labels would overlap
+    panel.legend(fontsize="x-small", frameon=False)
+    return figure

@@ -12,8 +12,14 @@ from jaxtyping import Array, Float
 
 from toylab.data.options import whole
 from toylab.devices.parallel import compiled, single_precision
-from toylab.diagnostics.local import meanflow_of, trained_net
-from toylab.diagnostics.velocity import Reference, check_reference, reference_velocity, seen_velocity
+from toylab.diagnostics.local import (
+    Reference,
+    check_reference,
+    meanflow_of,
+    reference_velocity,
+    seen_velocity,
+    trained_net,
+)
 from toylab.methods import Context, Example
 from toylab.training import Run
 from toylab.training.experiment import Experiment

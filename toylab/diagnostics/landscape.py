@@ -3,17 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
-from toylab.diagnostics.algebra import error_terms
 from toylab.diagnostics.batch_trace import gradient_space
 from toylab.diagnostics.gradient_variance import gradient_variance
 from toylab.diagnostics.local import (
+    Local,
     batch_context,
     is_function_of_place,
     local_terms,
@@ -22,19 +23,85 @@ from toylab.diagnostics.local import (
     plain_experiment,
     stacked,
 )
-from toylab.diagnostics.published import PublishedFormulas, published_formulas
-from toylab.diagnostics.quadratic import Z95, Quadratic, quadratic
+from toylab.diagnostics.quadratic import Z95, Quadratic, error_terms, quadratic
 from toylab.methods.base import mixed_tangent
 from toylab.methods.terms import average_velocity_and_derivative
+from toylab.plots.figures import BASELINE, CHOSEN, DATA, ORACLE, panel_grid
 from toylab.training import Run
 from toylab.training.experiment import Experiment
 from toylab.training.objective import Batch
 from toylab.training.state import TrainState
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 BETAS = (-0.5, 0.0, 0.5, 1.0, 1.5, 2.0)
+
+
+class PublishedFormulas(NamedTuple):
+    r"""Best coefficients as published, and what goes into them (d: dimension, J = A - I the Jacobi factor).
+
+    Args:
+        kappa: E Tr J / d, from J ~ kappa I. The theorem takes it positive; at the exact solution J = -(flow map's
+            Jacobian), so it is negative wherever the map keeps orientation.
+        kappa_size: sqrt(E |J|_F^2 / d), the size of J without its sign.
+        sigma2: E Tr Sigma / d.
+        bias: E |b|^2.
+        scalar: kappa / (kappa + 1) * sigma2 d / (sigma2 d + bias).
+        scalar_size: the same with kappa_size.
+        matrix: Tr(J S (J+I)^T) / (Tr((J+I) S (J+I)^T) + |(J+I) b|^2) with E J, E Sigma and E b b^T in their places.
+        matrix_mean: the formula at every single point, averaged: heavy-tailed, since a flat net (J = -I) divides by 0.
+        matrix_median: its median over points.
+        pooled_without_bias: E of the numerator over E of the denominator, without the bias term. With it this would be
+            the exact minimiser.
+    """
+
+    kappa: float
+    kappa_size: float
+    sigma2: float
+    bias: float
+    scalar: float
+    scalar_size: float
+    matrix: float
+    matrix_mean: float
+    matrix_median: float
+    pooled_without_bias: float
+
+
+def published_formulas(local: Local) -> PublishedFormulas:
+    """The formulas on the terms of many pairs.
+
+    Source: Lu and Wang 2026 (lu2026variance), theorem on the optimal coefficient and its matrix form.
+    """
+    a, sigma, error = local.gap_jacobian, local.covariance, local.error
+    dim = a.shape[-1]
+    jacobi = a - np.eye(dim)
+    kappa = float(np.trace(jacobi, axis1=1, axis2=2).mean() / dim)
+    kappa_size = float(np.sqrt(np.mean(np.sum(jacobi**2, axis=(1, 2))) / dim))
+    sigma2 = float(np.trace(sigma, axis1=1, axis2=2).mean() / dim)
+    bias = float(np.mean(np.sum(error**2, axis=1)))
+
+    def scalar(factor: float) -> float:
+        shrinkage = sigma2 * dim / (sigma2 * dim + bias) if sigma2 + bias > 0 else np.nan
+        return float(np.divide(factor, factor + 1)) * shrinkage if factor != -1 else np.nan
+
+    cross = np.einsum("nij,njk,nik->n", jacobi, sigma, a)
+    square = np.einsum("nij,njk,nik->n", a, sigma, a)
+    shift = np.sum(np.einsum("nij,nj->ni", a, error) ** 2, axis=1)
+    mean_a, mean_sigma = a.mean(axis=0), sigma.mean(axis=0)
+    second = error.T @ error / len(error)
+    whole = np.trace(mean_a @ (mean_sigma + second) @ mean_a.T)
+    matrix = np.trace((mean_a - np.eye(dim)) @ mean_sigma @ mean_a.T) / whole if whole > 0 else np.nan
+    each = (cross / np.where(square + shift > 0, square + shift, 1))[square + shift > 0]
+    return PublishedFormulas(
+        kappa,
+        kappa_size,
+        sigma2,
+        bias,
+        scalar(kappa),
+        scalar(kappa_size),
+        float(matrix),
+        float(each.mean()) if len(each) else np.nan,
+        float(np.median(each)) if len(each) else np.nan,
+        float(cross.sum() / square.sum()) if square.sum() > 0 else np.nan,
+    )
 
 
 @dataclass(frozen=True)
@@ -118,14 +185,10 @@ class Landscape:
         return {**quantiles, "below_0": float(np.mean(best < 0)), "above_1": float(np.mean(best > 1))}
 
     def __str__(self) -> str:
-        from toylab.diagnostics.summary import landscape_text
-
         return landscape_text(self)
 
-    def figure(self) -> "Figure":
+    def figure(self) -> Figure:
         """Both quadratics with what was measured on them."""
-        from toylab.diagnostics.figures import landscape_figure
-
         return landscape_figure(self)
 
 
@@ -238,3 +301,103 @@ def _stderr(values: np.ndarray) -> float:
 def _points(terms: np.ndarray) -> pd.DataFrame:
     sensitive = terms[terms[:, 2] > 0]
     return pd.DataFrame({"best": -sensitive[:, 1] / (2 * sensitive[:, 2]), "curvature": sensitive[:, 2]})
+
+
+def landscape_figure(landscape: Landscape) -> Figure:
+    """Exact quadratics as lines, measured values as points with 95% intervals, best coefficients as verticals."""
+    figure, (output, gradient) = panel_grid(2)
+    table = landscape.measured
+    betas = np.linspace(table["beta"].min() - 0.1, table["beta"].max() + 0.1, 200)
+    panels = (
+        (output, landscape.output, "residual", "noise of the residual"),
+        (gradient, landscape.trace, "gradient", "Tr Cov of the batch gradient"),
+    )
+    for panel, exact, column, title in panels:
+        panel.plot(betas, exact(betas), color=CHOSEN, lw=1.4, label="exact quadratic")
+        spread = np.stack([table[column] - table[f"{column}_low"], table[f"{column}_high"] - table[column]])
+        panel.errorbar(
+            table["beta"], table[column], np.clip(spread, 0, None), color=DATA, fmt="o", ms=4, capsize=3,
+            label="measured, 95%",
+        )  # fmt: skip
+        panel.set(title=title, xlabel="beta")
+        panel.set_ylim(bottom=0)
+    marks = (
+        (output, landscape.beta_star, CHOSEN, "-", "best"),
+        (output, landscape.beta_star_scalar, BASELINE, "--", "scalar formula"),
+        (output, landscape.beta_star_matrix, ORACLE, ":", "matrix formula"),
+        (gradient, landscape.trace.minimiser, CHOSEN, "-", "best"),
+        (gradient, landscape.beta_star_gradient, ORACLE, "-.", "best without spread over points"),
+    )
+    for panel, beta, colour, style, name in marks:
+        if betas[0] <= beta <= betas[-1]:
+            panel.axvline(beta, color=colour, ls=style, lw=1, label=f"{name} {beta:.2f}")
+        elif np.isfinite(beta):
+            panel.plot([], [], color=colour, ls=style, label=f"{name} {beta:.2f} (outside)")
+    for panel in (output, gradient):
+        panel.legend(fontsize="x-small", frameon=False)
+    return figure
+
+
+FAR = 4.0
+"""Standard errors beyond which two numbers are said to disagree."""
+
+
+def landscape_text(landscape: Landscape) -> str:
+    """Minimisers with intervals, the published formulas, and where they disagree with the exact minimiser."""
+    output, gradient, trace = landscape.output, landscape.gradient, landscape.trace
+    published, measured = landscape.published, landscape.measured
+    lines = [
+        f"Landscape of beta: {landscape.title}",
+        _quadratic_line("output space    E|R - r_theta|^2      ", output),
+        _quadratic_line("gradient space  E|grad - grad_theta|^2", gradient),
+        _quadratic_line("batch gradient  Tr Cov                ", trace),
+    ]
+    if not landscape.local:
+        return "\n".join([*lines, "beta has no effect: the proxy is the conditional velocity itself"])
+    local = landscape.local
+    lines += [
+        f"best beta of single points: median {local['q50']:.2f}, "
+        f"90% of them in [{local['q5']:.2f}, {local['q95']:.2f}]; "
+        f"{local['below_0']:.0%} below 0, {local['above_1']:.0%} above 1",
+        f"paper's inputs: kappa = {published.kappa:.3f} (size {published.kappa_size:.3f}), "
+        f"sigma^2 = {published.sigma2:.3f}, E|b|^2 = {published.bias:.4f}",
+    ]
+    formulas = {
+        "scalar formula": published.scalar,
+        "scalar formula with |J| for kappa": published.scalar_size,
+        "matrix formula at mean matrices": published.matrix,
+        "matrix formula, mean over points": published.matrix_mean,
+        "matrix formula pooled, no bias term": published.pooled_without_bias,
+    }
+    # Tail and rounding: no formula is called wrong for less than 0.02.
+    tolerance = max(FAR * output.minimiser_stderr, 0.02)
+    for name, value in formulas.items():
+        distance = value - output.minimiser
+        verdict = "agrees" if abs(distance) <= tolerance else f"DISAGREES by {distance:+.2f}"
+        ratio = output(value) / output(output.minimiser) if np.isfinite(value) else np.nan
+        lines.append(f"  {name:<36} {value:9.3f}  {verdict}; noise there {ratio:.3g} x the least")
+    if published.kappa < 0:
+        lines.append(
+            "  The theorem takes kappa > 0. Here kappa < 0: J = -(flow map's Jacobian) at the exact solution."
+        )
+    worst = float(np.max(np.abs(measured["residual_z"])))
+    exact, low, high = measured[["gradient_exact", "gradient_low", "gradient_high"]].to_numpy().T
+    inside = np.sum((exact >= low) & (exact <= high))
+    lines.append(
+        f"measured at {len(measured)} betas: residuals within {worst:.1f} standard errors of the quadratic, "
+        f"{inside} of {len(measured)} gradient traces within their 95% intervals"
+    )
+    return "\n".join(lines)
+
+
+def _quadratic_line(name: str, of: Quadratic) -> str:
+    c0, c1, c2 = of.coefficients
+    if np.isnan(of.minimiser):
+        return f"{name} = {c0:.4g} at every beta (n = {of.n})"
+    half = Z95 * of.minimiser_stderr
+    errors = ", ".join(f"{error:.2g}" for error in of.stderr)
+    return (
+        f"{name} = {c0:.4g} {c1:+.4g} beta {c2:+.4g} beta^2 (standard errors {errors}), "
+        f"least at beta* = {of.minimiser:.3f} +- {half:.3f}; at 0 / 1: {of(0):.4g} / {of(1):.4g}; "
+        f"top 1% carry {of.top_share:.0%} at beta 0 (n = {of.n})"
+    )

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from toylab.config import RunConfig
-from toylab.diagnostics.algebra import weighted_trace
 from toylab.diagnostics.local import (
     batch_context,
     is_function_of_place,
@@ -19,15 +19,13 @@ from toylab.diagnostics.local import (
     plain_experiment,
     stacked,
 )
-from toylab.diagnostics.quadratic import top_share
+from toylab.diagnostics.quadratic import top_share, weighted_trace
+from toylab.plots.figures import DATA, SERIES, panel_grid
 from toylab.proxies.conditional import Conditional
 from toylab.training import Run, Trainer
 from toylab.training.experiment import Experiment
 from toylab.training.objective import Batch, beta_of
 from toylab.training.state import TrainState
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 PARTS = ("residual", "noise", "bias", "measured")
 
@@ -122,10 +120,8 @@ class LossTrace:
     table: pd.DataFrame
     n: int
 
-    def figure(self) -> "Figure":
+    def figure(self) -> Figure:
         """A panel per part, a line per lane."""
-        from toylab.diagnostics.figures import trace_figure
-
         return trace_figure(self.table)
 
 
@@ -183,3 +179,23 @@ def _terms(experiment: Experiment, state: TrainState, batch: Batch):
         }
 
     return jax.vmap(one)(batch.pairs)
+
+
+def trace_figure(table: pd.DataFrame) -> Figure:
+    """Residual, noise, bias and total of the loss against the step: a panel each, a line per lane."""
+    columns = {
+        "residual": "residual (training removes it)",
+        "noise": "noise (rises as the map sharpens)",
+        "bias": "proxy's bias",
+        "total": "loss of pairs",
+    }
+    figure, panels = panel_grid(len(columns))
+    for panel, (column, title) in zip(panels, columns.items(), strict=True):
+        for index, (_, rows) in enumerate(table.groupby("lane")):
+            label = f"beta {rows['beta'].iloc[0]:g}, seed {rows['seed'].iloc[0]}"
+            panel.plot(rows["step"], rows[column], color=SERIES[index % len(SERIES)], lw=1.2, label=label)
+            if column == "total":
+                panel.plot(rows["step"], rows["measured"], ".", color=DATA, ms=3)
+        panel.set(title=title, xlabel="step", yscale="linear" if column == "bias" else "log")
+    panels[0].legend(fontsize="x-small", frameon=False)
+    return figure

@@ -18,8 +18,17 @@ from jaxtyping import Float
 from toylab.data import AbstractDataset
 from toylab.data.options import whole
 from toylab.devices.parallel import single_precision
-from toylab.diagnostics.local import is_function_of_place, meanflow_of, over_pairs, stacked, trained_net
-from toylab.diagnostics.velocity import Reference, check_reference, reference_velocity, seen_velocity
+from toylab.diagnostics.local import (
+    Reference,
+    check_reference,
+    is_function_of_place,
+    meanflow_of,
+    over_pairs,
+    reference_velocity,
+    seen_velocity,
+    stacked,
+    trained_net,
+)
 from toylab.methods import Example
 from toylab.training import Run
 from toylab.training.experiment import Experiment

@@ -1,18 +1,15 @@
 """Theorem check: the measured best coefficient against the formulas."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from matplotlib.figure import Figure
 
-from toylab.diagnostics.algebra import error_terms
-from toylab.diagnostics.landscape import measured_residuals
+from toylab.diagnostics.landscape import PublishedFormulas, measured_residuals, published_formulas
 from toylab.diagnostics.local import is_function_of_place, over_pairs, plain_experiment, stacked
-from toylab.diagnostics.published import PublishedFormulas, published_formulas
-from toylab.diagnostics.quadratic import Quadratic, quadratic
+from toylab.diagnostics.quadratic import Quadratic, error_terms, quadratic
+from toylab.plots.figures import BASELINE, CHOSEN, panel_grid
 from toylab.training import Run
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 _BETAS = (0.0, 1.0, 2.0)
 _TO_COEFFICIENTS = np.linalg.inv(np.vander(_BETAS, increasing=True)).T
@@ -33,10 +30,8 @@ class OptimalCoefficient(NamedTuple):
     published: PublishedFormulas
     z: float
 
-    def figure(self) -> "Figure":
+    def figure(self) -> Figure:
         """Both curves and the minimisers."""
-        from toylab.diagnostics.figures import optimum_figure
-
         return optimum_figure(self)
 
 
@@ -64,3 +59,19 @@ def optimal_coefficient(run: Run, num_points: int = 32_768, seed: int = 0) -> Op
     spread = np.hypot(measured.minimiser_stderr, formula.minimiser_stderr)
     z = float((measured.minimiser - formula.minimiser) / spread) if spread > 0 else np.nan
     return OptimalCoefficient(measured, formula, published_formulas(other), z)
+
+
+def optimum_figure(found: OptimalCoefficient) -> Figure:
+    """Measured parabola and exact quadratic with their minimisers."""
+    figure, (panel,) = panel_grid(1)
+    betas = np.linspace(-0.5, 2.5, 200)
+    for curve, colour, name in (
+        (found.measured, BASELINE, "measured"),
+        (found.exact, CHOSEN, "exact"),
+    ):
+        label = f"{name} {curve.minimiser:.3f} +- {1.96 * curve.minimiser_stderr:.3f}"
+        panel.plot(betas, curve(betas), color=colour, lw=1.2, label=label)
+        panel.axvline(curve.minimiser, color=colour, lw=1, ls="--")
+    panel.set(title="noise of the residual", xlabel="beta")
+    panel.legend(fontsize="x-small", frameon=False)
+    return figure

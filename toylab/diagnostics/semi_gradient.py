@@ -1,10 +1,11 @@
 """Theorem check: what the stop-gradient hides from the optimiser."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from matplotlib.figure import Figure
 
 from toylab.diagnostics.local import (
     batch_context,
@@ -18,14 +19,12 @@ from toylab.diagnostics.local import (
 from toylab.methods.base import mixed_tangent
 from toylab.methods.terms import average_velocity_and_derivative
 from toylab.nets import flat_net
+from toylab.plots.figures import BASELINE, CHOSEN, DATA, ORACLE, panel_grid
 from toylab.training import Run
 from toylab.training.experiment import Experiment
 from toylab.training.objective import Batch, beta_of
 from toylab.training.state import TrainState
 from toylab.types import AnyArray
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 _ROWS = 256
 
@@ -57,10 +56,8 @@ class SemiGradientGap(NamedTuple):
     mismatch_expected: float
     n: int
 
-    def figure(self) -> "Figure":
+    def figure(self) -> Figure:
         """Norms of the gradients as bars."""
-        from toylab.diagnostics.figures import semi_gradient_figure
-
         return semi_gradient_figure(self)
 
 
@@ -155,3 +152,14 @@ def _without(vectors: np.ndarray, index: int) -> np.ndarray:
 
 def _slope(measured: np.ndarray, predicted: np.ndarray) -> float:
     return float(measured @ predicted / (predicted @ predicted))
+
+
+def semi_gradient_figure(gap: SemiGradientGap) -> Figure:
+    """Norms: gradient that is followed, what the stop-gradient hides, and its two parts."""
+    figure, (panel,) = panel_grid(1)
+    names = ("followed", "hidden,\nmeasured", "mean-field\npart", "noise\npart")
+    norms = (gap.semi_norm, gap.gap_norm, gap.mean_field_norm, gap.noise_norm)
+    panel.bar(names, norms, color=(DATA, CHOSEN, ORACLE, BASELINE))
+    panel.set(title=f"slope {gap.slope:.3f} +- {1.96 * gap.stderr:.3f}", ylabel="norm of the gradient")
+    panel.tick_params(axis="x", labelsize="x-small")
+    return figure

@@ -1,7 +1,7 @@
-"""Which beta to use: what is measured on a checkpoint, a small quality sweep around it, and plain words.
+"""Advice on beta: measurements on a checkpoint, a small sweep of pilot runs around it, and sentences for the reader.
 
-The coefficient that is best for the variance of gradients need not be the one that is best for samples, so both are
-measured: the first on the checkpoint, the second by short pilot runs on common random numbers.
+The coefficient that minimises the variance of gradients need not give the best samples, so both are measured: the first
+on the checkpoint, the second by short pilot runs on common random numbers.
 """
 
 import math
@@ -14,22 +14,23 @@ from toylab.config import RunConfig
 from toylab.diagnostics import beta_landscape, gradient_variance, probe
 from toylab.diagnostics.quadratic import Z95, Quadratic
 from toylab.evaluation import evaluate
-from toylab.metrics.statistics import NO_INTERVAL, mean_interval, relative_gain
+from toylab.experiments.results import Result, gain, group
+from toylab.metrics.statistics import NO_INTERVAL
 from toylab.training import Run, train_many
 
 Sureness = Literal["sure", "fairly sure", "not sure"]
 
 PILOT_STEPS = 3000
+# Coefficients that every quality sweep tries besides the one that minimises the variance.
 SWEEP_BETAS = (0.0, 0.5, 1.0)
-"""Coefficients that every quality sweep tries besides the one that is best for the variance."""
+# The minimiser of the variance is clipped to this range before it is tried: training degrades beyond it.
 LOW, HIGH = -1.0, 2.0
-"""Where the variance's best is tried as a coefficient: beyond, training is known to suffer."""
+# A relative gain in sliced W1 below this is not worth a setting.
 SMALL_GAIN = 0.05
-"""A relative gain in sliced W1 below this is not worth a setting."""
 
 
 class Measured(NamedTuple):
-    """What the checkpoint says.
+    """Measurements on the checkpoint.
 
     Args:
         route: ``exact`` (velocity and covariance of the dataset) or ``probes`` (random probes, independent proxy).
@@ -39,8 +40,8 @@ class Measured(NamedTuple):
         best: beta that is best for the variance.
         best_low: lower end of its 95% interval.
         best_high: upper end.
-        predicted_cut: predicted share of the residual's variance that ``best`` removes against beta = 0.
-        measured_cut: the same, measured on gradients; with it ends the checkpoint's word.
+        predicted_cut: predicted relative reduction of the residual's variance from beta = 0 to ``best``.
+        measured_cut: the same, measured on gradients.
         top_share: share of the variance at beta = 0 carried by the largest 1% of rows.
         n: rows.
     """
@@ -59,12 +60,12 @@ class Measured(NamedTuple):
 
 
 class Advice(NamedTuple):
-    """What to do, how sure that is, why, and what would change it.
+    """The coefficient to use, how sure that is, why, and what would change it.
 
     Args:
         beta: the coefficient to use.
         sureness: how sure.
-        measured: what the checkpoint says.
+        measured: measurements on the checkpoint.
         quality: a row per beta of the sweep: mean sw1 with its 95% interval over seeds, floor, n, seeds, diverged, gain
             against beta = 0 (paired by seed) with its interval.
         reasons: sentences.
@@ -123,7 +124,7 @@ def advise(
         coefficient="constant",
         coefficient_options={},
         log_every=0,
-        eval_samples=0,  # pilots are scored at their end, nobody looks at their histories
+        eval_samples=0,  # pilots are scored at their end only, so their histories need no scores
     )
     tried = round(min(max(measured.best, LOW), HIGH), 2)
     quality = quality_sweep(pilot, sorted({*SWEEP_BETAS, tried}), seeds, n, progress)
@@ -140,7 +141,7 @@ def advise(
 
 
 def measure(run: Run, probes: bool = False) -> Measured:
-    """What the checkpoint says about beta."""
+    """Measurements on the checkpoint that bear on beta."""
     if probes:
         found = probe(run)
         quadratic, noise, bias, route = found.loss, found.noise, found.bias, "probes"
@@ -172,21 +173,22 @@ def quality_sweep(
     pilot: RunConfig, betas: Sequence[float], seeds: Sequence[int], n: int, progress: bool | None
 ) -> pd.DataFrame:
     """Short runs at each beta and seed, scored by sliced W1, paired by seed against beta = 0."""
-    cells = [(beta, seed) for beta in betas for seed in seeds]
-    runs = train_many([pilot.replace(beta=beta, seed=seed) for beta, seed in cells], progress=progress)
-    scores: dict[float, dict[int, float]] = {beta: {} for beta in betas}
-    floor = math.nan
-    for (beta, seed), run in zip(cells, runs, strict=True):
+    cells = [pilot.replace(beta=beta, seed=seed) for beta in betas for seed in seeds]
+    results = []
+    for config, run in zip(cells, train_many(cells, progress=progress), strict=True):
+        result = Result(config, run.status)
         if run.status == "done":
-            score = evaluate(run, ["sliced_w1"], n=n, num_keys=2)["sliced_w1"]
-            scores[beta][seed], floor = score.value, score.floor
+            result = result._replace(score=evaluate(run, ["sliced_w1"], n=n, num_keys=2)["sliced_w1"])
+        results.append(result)
+    arms = {arm.key: arm for arm in group(results, lambda result: result.config.beta)}
+    # The floor is that of the data at this n, the same for every run.
+    floor = next((result.score.floor for result in reversed(results) if result.is_scored), math.nan)
     rows = []
-    for beta, by_seed in scores.items():
-        sw1 = mean_interval(list(by_seed.values())) if by_seed else NO_INTERVAL
-        gain = relative_gain(by_seed, scores[0.0]) or NO_INTERVAL
-        row = {"beta": beta, "seeds": len(by_seed), "diverged": len(seeds) - len(by_seed)}
-        row |= {"floor": floor, "n": n, "sw1": sw1.mean, "low": sw1.low, "high": sw1.high}
-        rows.append(row | {"gain": gain.mean, "gain_low": gain.low, "gain_high": gain.high})
+    for beta, arm in arms.items():
+        sw1, reduction = arm.interval(), gain(arm, arms[0.0]) or NO_INTERVAL
+        row = {"beta": beta, "seeds": sw1.n, "diverged": len(arm.results) - sw1.n, "floor": floor, "n": n}
+        row |= {"sw1": sw1.mean, "low": sw1.low, "high": sw1.high}
+        rows.append(row | {"gain": reduction.mean, "gain_low": reduction.low, "gain_high": reduction.high})
     return pd.DataFrame(rows)
 
 
@@ -198,7 +200,7 @@ def decide(quality: pd.DataFrame) -> tuple[float, Sureness, tuple[str, ...]]:
     never chosen.
 
     Raises:
-        ValueError: every beta diverged.
+        ValueError: every pilot run diverged.
     """
     rows = [row for row in quality.to_dict("records") if row["seeds"] and not row["diverged"]]
     if not rows:

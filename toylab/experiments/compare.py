@@ -1,7 +1,7 @@
 """Methods side by side under one protocol: the same net, data, noise and budget in network evaluations.
 
-A contestant is a named change of settings. Its runs are cells of a sweep, so a comparison can be stopped, continued and
-parted between machines, and every number in its table can be traced to a run folder.
+A contestant is a named change of settings, an arm before it has results. Its runs are cells of a sweep, so a comparison
+can be stopped, continued and split between machines, and every number in its table can be traced to a run folder.
 """
 
 import math
@@ -10,31 +10,29 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from toylab.coefficients import coefficients
 from toylab.config import RunConfig
+from toylab.experiments.results import Arm, Result, gain, group, read_result, shared_seeds
 from toylab.experiments.sweep import Cell, cell_name
 from toylab.methods import AbstractTwoStageMethod, methods
-from toylab.metrics.scores import read_score
-from toylab.metrics.statistics import NO_INTERVAL, late_mean, mean_interval, paired, relative_gain
+from toylab.metrics.statistics import NO_INTERVAL
 from toylab.proxies import proxies
-from toylab.storage import run_folder
 from toylab.training.budget import network_evaluations
-from toylab.training.experiment import without_unused_settings
+from toylab.training.ensemble import Ensemble
+from toylab.training.experiment import build_experiment, without_unused_settings
 
+# Which of a method's published settings are used: those that define it (IDENTITY); its weighting as well; all of them.
+# The first two add what the method needs in a short budget (``adapted``).
 PROTOCOLS = ("matched", "weighting", "published")
-"""What of a method's published settings is used: only what the method is; its weighting as well; all of them. But for
-the last, what it needs in a short budget (``adapted``) is added."""
-
 IDENTITY = frozenset(
     {"beta", "coefficient", "coefficient_options", "proxy", "proxy_options", "target", "target_options"}
 )
 WEIGHTING = frozenset({"adaptive_power", "adaptive_constant"})
 BASELINE = "vanilla"
+# Vanilla MeanFlow, the baseline of every gain, whose cost sets the budget.
 VANILLA = {"method": "meanflow", "beta": 0.0, "proxy": "conditional"}
-"""Vanilla MeanFlow, against which everything is measured, and whose cost sets the budget."""
 TIMED_STEPS = 100
 
 
@@ -83,7 +81,7 @@ def budget_of(base: RunConfig) -> float:
 
 def plan(
     base: RunConfig,
-    entrants: Sequence[Contestant],
+    chosen: Sequence[Contestant],
     datasets: Sequence[str],
     seeds: Sequence[int],
     steps_of: Callable[[RunConfig], int],
@@ -92,7 +90,7 @@ def plan(
 
     Args:
         base: settings that all share.
-        entrants: as from `contestants`.
+        chosen: as from `contestants`.
         datasets: names.
         seeds: of each contestant on each dataset.
         steps_of: steps that the budget pays for: `toylab.training.budget.steps_within` for network evaluations,
@@ -103,17 +101,17 @@ def plan(
     """
     planned = []
     for dataset in datasets:
-        for entrant in entrants:
-            config = without_unused_settings(base.replace(dataset=dataset, **entrant.settings))
+        for contestant in chosen:
+            config = without_unused_settings(base.replace(dataset=dataset, **contestant.settings))
             config = config.replace(steps=steps_of(config))
             for seed in seeds:
                 seeded = config.replace(seed=seed)
-                planned.append((entrant.name, Cell(cell_name(seeded), seeded)))
+                planned.append((contestant.name, Cell(cell_name(seeded), seeded)))
     return planned
 
 
 def steps_in_seconds(config: RunConfig, seconds: float) -> int:
-    """The steps that a lone lane does in ``seconds`` on this machine, compilation left out.
+    """The steps of a single run in ``seconds`` on this machine, compilation not counted.
 
     Raises:
         ValueError: less than the time of one step.
@@ -127,10 +125,10 @@ def steps_in_seconds(config: RunConfig, seconds: float) -> int:
 
 
 def step_seconds(config: RunConfig) -> float:
-    """Seconds of one training step of a lone lane on this machine, compiled; the mean over stages, pairs left out."""
-    from toylab.training.ensemble import Ensemble
-    from toylab.training.experiment import build_experiment
+    """Seconds of one compiled training step of a single run on this machine; of two stages the mean, weighted by steps.
 
+    Making the pairs between two stages is not counted.
+    """
     experiment = build_experiment(config.replace(steps=20 * TIMED_STEPS))
     ensemble = Ensemble([experiment])
     ensemble.advance(1)  # compiles
@@ -139,11 +137,11 @@ def step_seconds(config: RunConfig) -> float:
         return _least_seconds(ensemble)
     share = float(method.first_stage)
     first = _least_seconds(ensemble)
-    ensemble.advance(math.ceil(20 * TIMED_STEPS * share))  # past the passage, which makes the pairs
+    ensemble.advance(math.ceil(20 * TIMED_STEPS * share))  # past the change of stage, which makes the pairs
     return share * first + (1 - share) * _least_seconds(ensemble)
 
 
-def _least_seconds(ensemble) -> float:
+def _least_seconds(ensemble: Ensemble) -> float:
     stretches = []
     for _ in range(3):
         begin = time.perf_counter()
@@ -170,88 +168,60 @@ def tabulate(
     """
     rows = []
     for dataset in dict.fromkeys(cell.config.dataset for _, cell in planned):
-        scores: dict[str, dict[int, dict]] = {}
-        configs: dict[str, RunConfig] = {}
-        for name, cell in planned:
-            if cell.config.dataset == dataset:
-                scores.setdefault(name, {})[cell.config.seed] = _read(out / cell.name)
-                configs.setdefault(name, cell.config)
-        baseline = _finished(scores[BASELINE])
-        entries = [_row(name, scores[name], baseline, configs[name]) for name in scores]
+        results = [_read(name, cell, out) for name, cell in planned if cell.config.dataset == dataset]
+        arms = group(results, lambda result: result.name)
+        baseline = next(arm for arm in arms if arm.key == BASELINE)
+        entries = [_row(arm, baseline) for arm in arms]
         for entry in entries:
             entry["seconds"] = (seconds_of or {}).get(entry["contestant"], math.nan) * entry["steps"]
         rows += sorted(entries, key=lambda entry: (math.isnan(entry["sw1"]), entry["sw1"]))
     return pd.DataFrame(rows)
 
 
-def _row(
-    name: str, by_seed: Mapping[int, dict], baseline: Mapping[int, dict], config: RunConfig
-) -> dict[str, Any]:
-    done = _finished(by_seed)
-    sw1 = mean_interval([score["sw1"] for score in done.values()]) if done else NO_INTERVAL
-    floor = float(np.mean([score["floor"] for score in done.values()])) if done else math.nan
-    gain = relative_gain(_column(done, "sw1"), _column(baseline, "sw1")) or NO_INTERVAL
-    variances = [score["grad_variance"] for score in done.values() if math.isfinite(score["grad_variance"])]
+def _read(name: str, cell: Cell, out: Path) -> Result:
+    """The result of one run; one that is missing or unfinished is counted, never an error."""
+    result = read_result(out / cell.name, name=name) or Result(cell.config, "missing", name=name)
+    return result._replace(config=cell.config)
+
+
+def _row(arm: Arm, baseline: Arm) -> dict[str, Any]:
+    config = arm.results[0].config
+    sw1, reduction = arm.interval(), gain(arm, baseline) or NO_INTERVAL
+    diverged = arm.num("diverged", "unscored")  # unscored: finished, but its samples ran to infinity
     cost = network_evaluations(config)
     return {
         "dataset": config.dataset,
-        "contestant": name,
+        "contestant": arm.key,
         "sw1": sw1.mean,
         "low": sw1.low,
         "high": sw1.high,
-        "floor": floor,
-        "n": next((score["n"] for score in done.values()), 0),
-        "nfe": next((score["nfe"] for score in done.values()), 0),
-        "seeds": len(done),
-        "diverged": sum(score["status"] == "diverged" for score in by_seed.values()),
-        "missing": sum(score["status"] not in ("done", "diverged") for score in by_seed.values()),
-        "gain": gain.mean,
-        "gain_low": gain.low,
-        "gain_high": gain.high,
-        "gain_over_floor": _gain_over_floor(done, baseline),
-        "grad_variance": float(np.mean(variances)) if variances else math.nan,
+        "floor": arm.floor(),
+        "n": next((result.score.n for result in arm.counted), 0),
+        "nfe": next((result.score.nfe for result in arm.counted), 0),
+        "seeds": sw1.n,
+        "diverged": diverged,
+        "missing": len(arm.results) - len(arm.counted) - diverged,
+        "gain": reduction.mean,
+        "gain_low": reduction.low,
+        "gain_high": reduction.high,
+        "gain_over_floor": _gain_over_floor(arm, baseline),
+        "grad_variance": arm.mean(lambda result: result.others["grad_variance"]),
         "steps": config.steps,
         "evaluations_per_example": cost.per_example,
         "evaluations": cost.total,
     }
 
 
-def _gain_over_floor(done: Mapping[int, dict], baseline: Mapping[int, dict]) -> float:
+def _gain_over_floor(arm: Arm, baseline: Arm) -> float:
     """The gain in what sw1 has above the floor; NaN where a run of the baseline has nothing above it."""
-    pairs = paired(_column(done, "excess"), _column(baseline, "excess"))
-    if not pairs or min(base for _, base in pairs) <= 0:
+    seeds = shared_seeds(arm, baseline)
+    if not seeds or min(baseline.by_seed(_excess)[seed] for seed in seeds) <= 0:
         return math.nan
-    return float(np.mean([1 - value / base for value, base in pairs]))
+    return (gain(arm, baseline, _excess) or NO_INTERVAL).mean
 
 
-def _read(folder: Path) -> dict[str, Any]:
-    """Status and score of one run; a run that is missing or unfinished is counted, never an error."""
-    if not run_folder.is_run(folder):
-        return {"status": "missing"}
-    read = run_folder.read_run(folder)
-    status = read.header.status
-    score = read_score(folder) if status == "done" else None
-    if score is None:
-        return {"status": "diverged" if status == "diverged" else "unfinished"}
-    if math.isnan(score.value):  # finished, but its samples ran to infinity
-        return {"status": "diverged"}
-    return {
-        "status": "done",
-        "sw1": score.value,
-        "excess": score.value - score.floor,
-        "floor": score.floor,
-        "n": score.n,
-        "nfe": score.nfe,
-        "grad_variance": late_mean(read.history["grad_variance"]),
-    }
-
-
-def _finished(by_seed: Mapping[int, dict]) -> dict[int, dict]:
-    return {seed: score for seed, score in by_seed.items() if score["status"] == "done"}
-
-
-def _column(done: Mapping[int, dict], name: str) -> dict[int, float]:
-    return {seed: score[name] for seed, score in done.items()}
+def _excess(result: Result) -> float:
+    return result.value - result.score.floor
 
 
 def _expand(names: Sequence[str], registry) -> list[str]:
@@ -261,7 +231,7 @@ def _expand(names: Sequence[str], registry) -> list[str]:
 
 
 def _published(name: str, protocol: str) -> dict[str, Any]:
-    """What the protocol takes of a method's published settings."""
+    """The published settings of a method that the protocol uses."""
     build = methods.entry(name).build
     published: Mapping[str, Any] = getattr(build, "published", {})
     keys = {"matched": IDENTITY, "weighting": IDENTITY | WEIGHTING, "published": frozenset(published)}[

@@ -14,7 +14,6 @@ from toylab.experiments.results import (
     SETTINGS,
     Arm,
     Result,
-    Status,
     difference,
     group,
     least_beta,
@@ -23,12 +22,12 @@ from toylab.experiments.results import (
 from toylab.metrics.floor import Score
 from toylab.metrics.scores import HEADLINE
 from toylab.storage import run_folder
-from toylab.storage.npz import with_place
+from toylab.storage.untrusted import with_place
 
 ALWAYS_SHOWN = ("dataset", "method", "beta")
 FLOOR_REPEATS = 4
 # Statuses of runs that are counted, and are in no mean.
-OTHER_STATUSES: tuple[Status, ...] = ("diverged", "unfinished", "changed", "unscored")
+OTHER_STATUSES = ("diverged", "unfinished", "changed", "unscored")
 Row = dict[str, Any]
 
 

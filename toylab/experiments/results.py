@@ -24,7 +24,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -42,7 +42,6 @@ from toylab.metrics.statistics import (
 )
 from toylab.storage import run_folder
 
-Status = Literal["done", "diverged", "unfinished", "changed", "unscored", "missing"]
 NO_SCORE = Score(math.nan, math.nan, 0, math.nan, 0, 0)
 # log_every and eval_samples say how training was measured, and change nothing in it.
 SETTINGS = tuple(name for name in FIELDS if name not in ("seed", "log_every", "eval_samples"))
@@ -61,7 +60,7 @@ class Result(NamedTuple):
     """
 
     config: RunConfig
-    status: Status
+    status: str
     score: Score = NO_SCORE
     others: Mapping[str, float] = MappingProxyType({})
     name: str = ""
@@ -131,7 +130,7 @@ class Arm(NamedTuple):
         """Mean floor of the results that count."""
         return self.mean(lambda result: result.score.floor)
 
-    def num(self, *statuses: Status) -> int:
+    def num(self, *statuses: str) -> int:
         """How many results have one of these statuses."""
         return sum(result.status in statuses for result in self.results)
 
@@ -164,7 +163,7 @@ def result_of(folder: run_folder.RunFolder, metric: str = HEADLINE, name: str = 
     header, score = folder.header, NO_SCORE
     if header.status == "done":
         score = read_score(folder.path, metric) or NO_SCORE
-    status: Status = header.status  # type: ignore[assignment]
+    status = header.status
     if status == "done" and header.changes:
         status = "changed"
     elif status == "done" and score.n and not math.isfinite(score.value):

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from toylab.storage.npz import one_line, read_layout
+from toylab.storage.untrusted import one_line, read_layout
 
 NAMES = (("mu", "sigma"), ("ref_mu", "ref_sigma"))
 """Names under which files of statistics hold a mean and a covariance."""

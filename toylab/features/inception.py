@@ -18,7 +18,7 @@ from jax import lax
 from jaxtyping import Float
 
 from toylab.features.base import AbstractFeatureNet, Images, feature_nets
-from toylab.storage.npz import one_line, read_layout
+from toylab.storage.untrusted import one_line, read_layout
 from toylab.types import AnyArray
 
 SIDE, DIM = 299, 2048

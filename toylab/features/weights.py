@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +12,7 @@ import numpy as np
 
 from toylab.features.classifier import Classifier, ClassifierSpec
 from toylab.storage.atomic import atomic_write_bytes, atomic_write_json
-from toylab.storage.npz import one_line, read_bytes, read_layout
+from toylab.storage.untrusted import one_line, read_bytes, read_json, read_layout
 
 FOLDER = Path(__file__).parent / "weights"
 MAX_BYTES = 2**20
@@ -49,7 +48,7 @@ def load_weights(name: str, spec: ClassifierSpec, folder: Path = FOLDER) -> tupl
     path = folder / f"{name}.npz"
     remedy = f"reinstall toylab, or run: python scripts/make_feature_nets.py {name}"
     try:
-        card = Card(**json.loads(read_bytes(path.with_suffix(".json"), MAX_BYTES)))
+        card = Card(**read_json(path.with_suffix(".json"), MAX_BYTES))
         content = read_bytes(path, MAX_BYTES)
         if (found := hashlib.sha256(content).hexdigest()) != card.sha256:
             raise ValueError(f"damaged, its SHA-256 is {found[:12]}..., not {str(card.sha256)[:12]}...")

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from toylab.registry import Registry
-from toylab.storage.npz import MAX_COORDINATE
+from toylab.storage.untrusted import MAX_COORDINATE
 
 
 @runtime_checkable

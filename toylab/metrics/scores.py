@@ -1,6 +1,5 @@
 """scores.json of a run folder: the final evaluation of a run, checked before it is believed. No jax."""
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,8 +7,8 @@ from typing import Any
 
 from toylab.metrics.floor import Score
 from toylab.storage.atomic import atomic_write_json
-from toylab.storage.npz import one_line, read_bytes
 from toylab.storage.run_folder import SCORES
+from toylab.storage.untrusted import one_line, parse_json_object, read_bytes
 
 HEADLINE = "sliced_w1"
 """The metric by which runs are compared."""
@@ -33,9 +32,7 @@ def read_score(folder: Path, metric: str = HEADLINE) -> Score | None:
     if not path.is_file():
         return None
     try:
-        scores = json.loads(read_bytes(path, MAX_BYTES))
-        if not isinstance(scores, dict):
-            raise ValueError("is not a JSON object")
+        scores = parse_json_object(read_bytes(path, MAX_BYTES))
         return _parse(scores[metric]) if metric in scores else None
     # OverflowError: JSON knows 1e999, which is infinite.
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from toylab.storage.npz import MAX_COORDINATE, one_line, read_array, read_arrays, read_bytes
+from toylab.storage.untrusted import MAX_COORDINATE, one_line, read_array, read_arrays, read_bytes
 
 MIN_POINTS, MAX_POINTS = 16, 20_000
 MAX_BYTES = 4 * 2**20

@@ -12,7 +12,6 @@ scores.json         scores measured later by `toylab.experiments.sweep`; deleted
 import csv
 import hashlib
 import io
-import json
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -35,7 +34,7 @@ from toylab.storage.atomic import (
     locate_folder,
     target_of_aside,
 )
-from toylab.storage.npz import one_line, read_arrays, read_bytes
+from toylab.storage.untrusted import MAX_JSON_BYTES, one_line, parse_json_object, read_arrays, read_bytes
 
 CONFIG, HISTORY, SAMPLES, ENVIRONMENT, CHECKPOINT, SCORES = (
     "config.json",
@@ -51,8 +50,9 @@ DIGEST = "checkpoint_sha256"
 SCHEMA = 2
 """Version of config.json. Version 1 nested the settings twice and is still read; others are refused."""
 STATUSES = ("done", "diverged", "unfinished")
-MAX_JSON_BYTES = 4 * 2**20
 MAX_HISTORY_BYTES = MAX_SAMPLES_BYTES = 64 * 2**20
+# Characters of the line of column names. A field of 131,072 would raise csv.Error, which is not a ValueError.
+MAX_HEADER = 2**14
 MAX_READS = 10
 """Attempts to read a folder that another process replaces at the same time."""
 
@@ -177,6 +177,8 @@ def history_text(history: pd.DataFrame) -> str:
 def read_history(path: Path) -> pd.DataFrame:
     """The inverse of `history_text` for an unchecked file; raises ValueError or OSError."""
     header, *lines = read_bytes(path, MAX_HISTORY_BYTES).decode("utf-8").splitlines() or [""]
+    if len(header) > MAX_HEADER:
+        raise ValueError(f"has a header of {len(header)} characters, at most {MAX_HEADER} are read")
     columns = next(csv.reader([header]), [])
     if not columns or columns[0] != "step" or len(set(columns)) != len(columns):
         raise ValueError("needs a header line of distinct names that starts with step")
@@ -442,13 +444,7 @@ def _checked(folder: Path, name: str, read: Callable[[Path], Any]) -> Any:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    def refuse(constant: str):
-        raise ValueError(f"holds {constant}, which is not JSON")
-
-    value = json.loads(read_bytes(path, MAX_JSON_BYTES), parse_constant=refuse)
-    if not isinstance(value, dict):
-        raise ValueError("is not a JSON object")
-    return value
+    return parse_json_object(read_bytes(path, MAX_JSON_BYTES))
 
 
 # Listing.

@@ -1,16 +1,20 @@
-"""Finds the pages: every package of `toylab.ui.pages` has a module `page` with TITLE, ORDER and render()."""
+"""Finds and shows the pages: every package of `toylab.ui.pages` has a module `page`, whether or not it has others.
+
+A page module has TITLE, ORDER and render(), and may have STYLE, its style sheet.
+"""
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
-from types import MappingProxyType, ModuleType
+from types import ModuleType
 
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
-from toylab.ui import pages
+from toylab.ui import pages, session
+from toylab.ui.charts import theme
 from toylab.ui.runs import shelf
-from toylab.ui.widgets.guard import guarded
+from toylab.ui.widgets import thumbnails
+from toylab.ui.widgets.parts import guarded
 
 
 def modules() -> list[ModuleType]:
@@ -19,11 +23,11 @@ def modules() -> list[ModuleType]:
         importlib.import_module(f"{pages.__name__}.{item.name}.page")
         for item in pkgutil.iter_modules(pages.__path__)
     ]
-    return sorted((module for module in found if hasattr(module, "TITLE")), key=lambda module: module.ORDER)
+    return sorted(found, key=lambda module: module.ORDER)
 
 
 def name_of(module: ModuleType) -> str:
-    """What the address calls a page."""
+    """Name of a page in the address."""
     return module.__name__.split(".")[-2]
 
 
@@ -37,21 +41,11 @@ def entries() -> dict[str, StreamlitPage]:
     }
 
 
-def go(name: str, query: Mapping[str, str] = MappingProxyType({})) -> None:
-    """Show another page, with these parameters in its address.
-
-    From the script of a page, never from a fragment: the browser would get a page that it cannot draw, and go blank.
-    """
-    st.switch_page(entries()[name], query_params=dict(query))
-
-
-def styles() -> list[str]:
-    """The style sheets that pages bring along as ``STYLE``."""
-    return [module.STYLE for module in modules() if hasattr(module, "STYLE")]
-
-
 def run() -> None:
-    """Show the navigation (once there is something to navigate) and the current page."""
+    """Show the navigation (where there is more than one page) and the current page."""
+    sheets = [module.STYLE for module in modules() if hasattr(module, "STYLE")]
+    theme.apply(thumbnails.style_sheet(), *sheets)
     shelf.gather()
-    pages = list(entries().values())
-    st.navigation(pages, position="top" if len(pages) > 1 else "hidden").run()
+    found = entries()
+    session.set_pages(found)
+    st.navigation(list(found.values()), position="top" if len(found) > 1 else "hidden").run()

@@ -1,28 +1,43 @@
-"""What one browser tab owns: its token, a job per slot, computations, and a line to tell the reader."""
+"""State of one browser tab besides the widgets' values: its jobs, computations, notices, and messages between pages.
+
+Widgets keep their values in `st.session_state` under their own keys (``beta``, ``maps_r``, ``lane0_proxy``). Everything
+else that outlives a script run goes through this module.
+"""
 
 import os
 import secrets
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Future
 from functools import cache
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import streamlit as st
+from streamlit.navigation.page import StreamlitPage
 
 from toylab.config import RunConfig
-from toylab.ui.jobs import AbstractJob, JobManager, JobState, TrainingJob, with_baseline
-from toylab.ui.jobs.warmup import chores
-from toylab.ui.widgets import scene
+from toylab.ui import scene
+from toylab.ui.jobs import AbstractJob, JobManager, JobState, TrainingJob, chores, with_baseline
 
 ACT_SECONDS = 0.4
 """How long a click waits for the worker, so that the page is drawn in the new state at once."""
+SLOTS = ("lab", "race", "sweep")
+"""Where a tab may have a job: one per page that trains."""
+JOB_PARAMETER = "run"
+"""Query parameter with the ID of the job: a tab that is reloaded finds its run again."""
+
+# Names for `first_time` and `leave` that more than one module uses.
+ADDRESS_READ = "address_read"
+RACE_LOAD = "race_load"
+
+_NOTICE, _COMPUTATIONS, _PAGES, _WARM = "notice", "computations", "pages", "warm"
 
 T = TypeVar("T")
 
 
 @cache
 def manager() -> JobManager:
-    """The one manager of this process."""
+    """The job manager of this process."""
     return JobManager()
 
 
@@ -35,14 +50,11 @@ def _token() -> str:
     return secrets.token_hex(16)
 
 
-SLOTS = ("lab", "race", "sweep")
-"""Where a tab may have a job: one per page that trains."""
-JOB_PARAMETER = "run"
-"""Where the address names the job: a tab that is loaded anew finds its run again."""
+# Jobs.
 
 
 def job(slot: str = "lab") -> Any:
-    """This tab's job in ``slot``, or None; adopted again if the connection was lost or the page was loaded anew."""
+    """This tab's job in ``slot``, or None; adopted again after a lost connection or a reload of the page."""
     current = st.session_state.get(_place(slot))
     if current is None and (named := st.query_params.get(JOB_PARAMETER)):
         current = manager().find(named)
@@ -57,6 +69,10 @@ def job(slot: str = "lab") -> Any:
     return current
 
 
+def _place(slot: str) -> str:
+    return f"{slot}_job"
+
+
 def start(config: RunConfig) -> None:
     """Train ``config`` in the lab beside its baseline, or leave a notice that says why not."""
     submit(lambda: TrainingJob(with_baseline(config), "lab", needed=[0]))
@@ -64,39 +80,64 @@ def start(config: RunConfig) -> None:
 
 def submit(make: Callable[[], AbstractJob]) -> None:
     """Queue the job that ``make`` makes, or leave a notice that says why not."""
-    st.session_state.pop("notice", None)
+    st.session_state.pop(_NOTICE, None)
     try:
         made = manager().submit(make(), _token())
     except ValueError as error:
-        st.session_state["notice"] = str(error)
+        st.session_state[_NOTICE] = str(error)
     else:
         st.session_state[_place(made.slot)] = made
         st.query_params[JOB_PARAMETER] = made.id
 
 
 def act(
-    wish: Callable[[Any], None], expect: Callable[[Any], bool] | None = None, *, slot: str = "lab"
+    request: Callable[[Any], None], expect: Callable[[Any], bool] | None = None, *, slot: str = "lab"
 ) -> None:
-    """Tell the job of ``slot`` what is wished, and wait a moment until it shows."""
+    """Send a request to the job in ``slot``, and wait briefly until a snapshot is as ``expect`` says."""
     current = job(slot)
     if current is None or not current.active:
         return
-    st.session_state.pop("notice", None)
+    st.session_state.pop(_NOTICE, None)
     try:
-        wish(current)
+        request(current)
     except ValueError as error:
-        st.session_state["notice"] = str(error)
+        st.session_state[_NOTICE] = str(error)
         return
     if expect is not None:
         current.wait_for(lambda snapshot: expect(snapshot), ACT_SECONDS)
 
 
-def compute(slot: str, key: Hashable, task: Callable[[], T]) -> "Future[T]":
-    """``task()`` on the worker thread, once per ``key``; another key takes the place of the last one in ``slot``.
+def notice() -> str:
+    """Why the last request failed, in one line, or nothing."""
+    return st.session_state.get(_NOTICE, "")
 
-    Poll it: a page never waits for the worker. Where too many computations wait the future holds that error.
+
+def is_live(current: AbstractJob | None) -> bool:
+    """Whether a job trains or waits to train, so that its picture changes."""
+    return current is not None and current.active and current.state is not JobState.PAUSED
+
+
+def warm_up(config: RunConfig) -> None:
+    """Compile for these settings while the worker is idle; TOYLAB_WARM_UP=0 switches it off."""
+    if os.environ.get("TOYLAB_WARM_UP") == "0":
+        return
+    # Only what shapes the program: a new beta or seed compiles nothing.
+    shape = (scene.program(config), config.batch_size, config.proxy, config.p_equal, config.width)
+    current = job()
+    if st.session_state.get(_WARM) != shape and not (current and current.active):
+        st.session_state[_WARM] = shape
+        manager().when_idle(*chores(config))
+
+
+# Computations.
+
+
+def compute(slot: str, key: Hashable, task: Callable[[], T]) -> "Future[T]":
+    """``task()`` on the worker thread, once per ``key``; another key replaces the last computation in ``slot``.
+
+    Poll it: a page never waits for the worker. Where too many computations wait, the future holds that error.
     """
-    made = st.session_state.setdefault("computations", {})
+    made = st.session_state.setdefault(_COMPUTATIONS, {})
     known, future = made.get(slot, (None, None))
     if known == key and future is not None and not future.cancelled():
         return future
@@ -107,15 +148,15 @@ def compute(slot: str, key: Hashable, task: Callable[[], T]) -> "Future[T]":
     except ValueError as error:
         future = Future()
         future.set_exception(error)
-        made.pop(slot, None)  # so that the next look asks again
+        made.pop(slot, None)  # so that the next poll asks again
         return future
     made[slot] = (key, future)
     return future
 
 
 def known(slot: str, key: Hashable, result: T) -> "Future[T]":
-    """A computation of ``slot`` whose result is there already."""
-    made = st.session_state.setdefault("computations", {})
+    """A computation in ``slot`` whose result is there already."""
+    made = st.session_state.setdefault(_COMPUTATIONS, {})
     if made.get(slot, (None, None))[0] != key:
         future = Future()
         future.set_result(result)
@@ -123,27 +164,42 @@ def known(slot: str, key: Hashable, result: T) -> "Future[T]":
     return made[slot][1]
 
 
-def _place(slot: str) -> str:
-    return f"{slot}_job"
+# Messages between pages, and from a fragment to its page.
 
 
-def notice() -> str:
-    """One line that the page should show, or nothing."""
-    return st.session_state.get("notice", "")
+def first_time(name: str) -> bool:
+    """Whether this tab asks for ``name`` for the first time."""
+    first = not st.session_state.get(name)
+    st.session_state[name] = True
+    return first
 
 
-def warm_up(config: RunConfig) -> None:
-    """Compile for these settings in quiet moments; TOYLAB_WARM_UP=0 switches it off."""
-    if os.environ.get("TOYLAB_WARM_UP") == "0":
-        return
-    # Only what shapes the program: a new beta or seed compiles nothing.
-    shape = (scene.program(config), config.batch_size, config.proxy, config.p_equal, config.width)
-    current = job()
-    if st.session_state.get("warm") != shape and not (current and current.active):
-        st.session_state["warm"] = shape
-        manager().when_idle(*chores(config))
+def leave(name: str, message: Any) -> None:
+    """Leave a message that the next `collect` of ``name`` takes."""
+    st.session_state[name] = message
 
 
-def is_live(current: AbstractJob | None) -> bool:
-    """Whether the picture moves."""
-    return current is not None and current.active and current.state is not JobState.PAUSED
+def collect(name: str, default: Any = None) -> Any:
+    """Take the message that was left under ``name``, or ``default``."""
+    return st.session_state.pop(name, default)
+
+
+# Navigation.
+
+
+def set_pages(pages: Mapping[str, StreamlitPage]) -> None:
+    """Make the pages of the app known to `show_page`; the router does so in every run."""
+    st.session_state[_PAGES] = dict(pages)
+
+
+def has_page(name: str) -> bool:
+    """Whether the app has this page."""
+    return name in st.session_state[_PAGES]
+
+
+def show_page(name: str, query: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Show another page, with these parameters in its address.
+
+    From the script of a page, never from a fragment: the browser would get a page that it cannot draw, and go blank.
+    """
+    st.switch_page(st.session_state[_PAGES][name], query_params=dict(query))

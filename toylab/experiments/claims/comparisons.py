@@ -1,4 +1,4 @@
-"""Effects out of runs: one arm against another, paired by seed."""
+"""Effects of runs: one arm against another, paired by seed."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -7,9 +7,12 @@ import numpy as np
 
 from toylab.config import RunConfig
 from toylab.experiments.claims.base import Effect
-from toylab.experiments.claims.store import Scored, Store
+from toylab.experiments.claims.store import Store
+from toylab.experiments.results import NO_SCORE, Arm, Result, finite_mean
+from toylab.formatting import finite_or_none
+from toylab.metrics.floor import Score
 
-Read = Callable[[RunConfig], Scored]
+Read = Callable[[RunConfig], Score]
 
 
 def seeded(config: RunConfig, seeds: Sequence[int]) -> list[RunConfig]:
@@ -29,26 +32,23 @@ def gain(
     read: Read | None = None,
     rises: bool = False,
 ) -> Effect:
-    """Share of the baseline's sliced W1 that is gone, 1 - treated / baseline per seed, or added if said to rise."""
-    read = read or store.score
-    pairs = {seed: (read(treated.replace(seed=seed)), read(baseline.replace(seed=seed))) for seed in seeds}
-    whole = {seed: pair for seed, pair in pairs.items() if all(math.isfinite(score.value) for score in pair)}
-    sign = 1 if rises else -1
-    base = _mean([pair[1] for pair in whole.values()])
-    arms = {
-        labels[1]: {seed: pair[1].value for seed, pair in pairs.items()},
-        labels[0]: {seed: pair[0].value for seed, pair in pairs.items()},
-    }
+    """Relative reduction of sliced W1, 1 - treated / baseline per seed; the relative increase where ``rises``."""
+    treated_arm, baseline_arm = (
+        _arm(label, config, seeds, read or store.score)
+        for label, config in zip(labels, (treated, baseline), strict=True)
+    )
+    values = _shares(treated_arm.by_seed(), baseline_arm.by_seed(), rises)
+    base = _mean([result.score for result in baseline_arm.counted if result.seed in values])
     return Effect(
         name=name,
-        values={seed: sign * (a.value / b.value - 1) for seed, (a, b) in whole.items()},
+        values=values,
         claimed=claimed,
-        arms=_finite(arms),
-        baseline=None if math.isnan(base.value) else base.value,
-        floor=None if math.isnan(base.floor) else base.floor,
+        arms={arm.key: arm.by_seed() for arm in (baseline_arm, treated_arm)},
+        baseline=finite_or_none(base.value),
+        floor=finite_or_none(base.floor),
         n=base.n,
         reduces=not rises,
-        lost=len(pairs) - len(whole),
+        lost=len(seeds) - len(values),
     )
 
 
@@ -64,7 +64,7 @@ def flat(
 ) -> Effect:
     """The gain, claimed to be smaller than ``margin`` in size."""
     found = gain(store, treated, baseline, seeds, name=name, labels=labels)
-    # A score at its floor is flat in everything: the floor rule is to see the baseline here as well.
+    # Near its floor a score changes with nothing: the floor rule needs the baseline here as well.
     return Effect(**{**vars(found), "kind": "within", "range": (-margin, margin)})
 
 
@@ -78,52 +78,57 @@ def variance_cut(
     claimed: float | None = None,
     rises: bool = False,
 ) -> Effect:
-    """Share of the gradient variance (second half of training) that is gone, or added if it is said to rise."""
+    """Relative reduction of the gradient variance (second half of training); the increase where ``rises``."""
     arms = {
         label: {seed: store.late_variance(config.replace(seed=seed)) for seed in seeds}
         for label, config in (("beta=1", treated), ("beta=0", baseline))
     }
-    pairs = {seed: (arms["beta=1"][seed], arms["beta=0"][seed]) for seed in seeds}
-    whole = {seed: pair for seed, pair in pairs.items() if all(map(math.isfinite, pair)) and pair[1] > 0}
-    sign = 1 if rises else -1
+    values = _shares(arms["beta=1"], arms["beta=0"], rises)
     return Effect(
         name=name,
-        values={seed: sign * (a / b - 1) for seed, (a, b) in whole.items()},
+        values=values,
         claimed=claimed,
-        arms=_finite(arms),
+        arms={label: _finite(found) for label, found in arms.items()},
         n=len(store.history(baseline.replace(seed=seeds[0]))) // 2,
-        lost=len(pairs) - len(whole),
+        lost=len(seeds) - len(values),
     )
 
 
 def best_beta(
     store: Store, config: RunConfig, betas: Sequence[float], seeds: Sequence[int]
-) -> tuple[dict[int, float], dict[str, dict[int, float]], Scored, int]:
+) -> tuple[dict[int, float], dict[str, dict[int, float]], Score, int]:
     """Per seed the beta of the lowest score; the scores as arms; mean score at the first beta; seeds lost."""
-    arms: dict[str, dict[int, float]] = {f"beta={beta:g}": {} for beta in betas}
-    best, scored, lost = {}, [], 0
-    for seed in seeds:
-        found = [store.score(config.replace(beta=beta, seed=seed)) for beta in betas]
-        for beta, score in zip(betas, found, strict=True):
-            arms[f"beta={beta:g}"][seed] = score.value
-        values = np.array([score.value for score in found])
-        if np.isnan(values).any():
-            lost += 1
-            continue
-        best[seed] = float(betas[int(values.argmin())])
-        scored.append(found[0])
-    return best, _finite(arms), _mean(scored), lost
+    arms = [_arm(f"beta={beta:g}", config.replace(beta=beta), seeds, store.score) for beta in betas]
+    scores = [arm.by_seed() for arm in arms]
+    whole = [seed for seed in seeds if all(seed in found for found in scores)]
+    best = {seed: float(betas[int(np.argmin([found[seed] for found in scores]))]) for seed in whole}
+    base = _mean([result.score for result in arms[0].counted if result.seed in best])
+    found = {arm.key: values for arm, values in zip(arms, scores, strict=True)}
+    return best, found, base, len(seeds) - len(whole)
 
 
-def _mean(scores: Sequence[Scored]) -> Scored:
-    if not scores:
-        return Scored(math.nan, math.nan, 0)
-    value = float(np.mean([score.value for score in scores]))
-    return Scored(value, float(np.mean([score.floor for score in scores])), scores[0].n)
+def _arm(label: str, config: RunConfig, seeds: Sequence[int], read: Read) -> Arm:
+    return Arm(label, tuple(Result(each, "done", read(each)) for each in seeded(config, seeds)))
 
 
-def _finite(arms: Mapping[str, Mapping[int, float]]) -> dict[str, dict[int, float]]:
+def _shares(treated: Mapping[int, float], baseline: Mapping[int, float], rises: bool) -> dict[int, float]:
+    """Seed -> share of the baseline that is gone, or added; of seeds with finite values and a positive baseline."""
+    pairs = {seed: (value, baseline[seed]) for seed, value in treated.items() if seed in baseline}
+    sign = 1 if rises else -1
     return {
-        label: {seed: value for seed, value in scores.items() if math.isfinite(value)}
-        for label, scores in arms.items()
+        seed: sign * (value / base - 1)
+        for seed, (value, base) in pairs.items()
+        if math.isfinite(value) and math.isfinite(base) and base > 0
     }
+
+
+def _mean(scores: Sequence[Score]) -> Score:
+    """Mean value and floor of the scores of an arm, with their n."""
+    if not scores:
+        return NO_SCORE
+    value, floor = (finite_mean(column) for column in zip(*((s.value, s.floor) for s in scores), strict=True))
+    return Score(value, math.nan, scores[0].n, floor, scores[0].num_keys, scores[0].nfe)
+
+
+def _finite(values: Mapping[int, float]) -> dict[int, float]:
+    return {seed: value for seed, value in values.items() if math.isfinite(value)}

@@ -1,14 +1,15 @@
 """The files of a ledger: claims.json, claims.md, claims.html and a figure per claim."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from toylab.experiments.claims.figures import claim_figure
 from toylab.experiments.claims.pages import markdown, page
+from toylab.experiments.claims.reading import MAX_BYTES
 from toylab.plots.figures import png_bytes
 from toylab.storage.atomic import atomic_write_bytes, atomic_write_json, atomic_write_text
+from toylab.storage.untrusted import read_json
 
 FIGURES = "figures"
 
@@ -16,7 +17,7 @@ FIGURES = "figures"
 def seconds_spent(folder: Path) -> dict[str, float]:
     """Claim -> seconds of the ledger in ``folder``; empty where there is none, or none that can be read."""
     try:
-        rows = json.loads((folder / "claims.json").read_text(encoding="utf-8"))["claims"]
+        rows = read_json(folder / "claims.json", MAX_BYTES)["claims"]
         return {str(row["id"]): float(row["seconds"]) for row in rows}
     except (OSError, ValueError, KeyError, TypeError):
         return {}

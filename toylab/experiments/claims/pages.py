@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from toylab.experiments.claims.rules import FAILS, HOLDS, PARTLY, UNMEASURED, UNRESOLVED
+from toylab.formatting import interval, number, percent
 
 COLOURS = {HOLDS: "yes", PARTLY: "part", FAILS: "no", UNRESOLVED: "open", UNMEASURED: "open"}
 MARK = " *"
@@ -237,10 +238,8 @@ def _versions(content: Mapping[str, Any]) -> str:
 
 
 def _value(value: float | None, unit: str) -> str:
-    if value is None:
-        return "-"
-    return f"{100 * value:.1f}%" if unit == "share" else f"{value:.4g}"
+    return percent(value) if unit == "share" else number(value)
 
 
-def _interval(ends, unit: str) -> str:
-    return "-" if None in ends else f"{_value(ends[0], unit)} to {_value(ends[1], unit)}"
+def _interval(ends: Sequence[float | None], unit: str) -> str:
+    return interval(*ends, show=lambda end: _value(end, unit), form="{} to {}")

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from toylab.experiments.claims.power import seeds_for_width, seeds_needed
-from toylab.metrics.statistics import mean_interval
+from toylab.formatting import finite_or_none
+from toylab.metrics.statistics import bootstrap_interval, mean_interval
 
 HOLDS, PARTLY, FAILS, UNRESOLVED, UNMEASURED = (
     "holds",
@@ -22,7 +23,6 @@ LEAST_EFFECT = 0.01
 """What counts as an effect where only the sign of a share is claimed."""
 MOST_LOST = 0.25
 """Share of the pairs that may be lost to divergence: more, and the rest are survivors."""
-NUM_BOOTSTRAP = 10_000
 
 RULE = (
     "Each effect is a mean over seeds, paired by seed, with its 95% Student t interval [low, high]; c is the "
@@ -75,6 +75,9 @@ def summary(effect: Mapping[str, Any]) -> dict[str, Any]:
         nothing = dict.fromkeys(("mean", "spread", "seeds_needed"))
         return {**nothing, "interval": [None, None], "bootstrap": [None, None], "verdict": UNRESOLVED}
     mean, low, high, _ = mean_interval(values)
+    resampled = bootstrap_interval(
+        values
+    )  # shown beside the t interval; of few values it is too narrow for the rule
     spread = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
     if effect["kind"] == "within":
         first, last = effect["range"]
@@ -83,9 +86,9 @@ def summary(effect: Mapping[str, Any]) -> dict[str, Any]:
         needed = seeds_needed(effect["claimed"] or 0.0, spread)
     return {
         "mean": mean,
-        "interval": [_or_none(low), _or_none(high)],
-        "bootstrap": _bootstrap(values),
-        "spread": _or_none(spread),
+        "interval": [finite_or_none(low), finite_or_none(high)],
+        "bootstrap": [finite_or_none(resampled.low), finite_or_none(resampled.high)],
+        "spread": finite_or_none(spread),
         "seeds_needed": needed,
         "verdict": effect_verdict(effect),
     }
@@ -98,17 +101,3 @@ def _is_near_floor(effect: Mapping[str, Any]) -> bool:
     is_reduction = effect["kind"] == "at_least" and effect["unit"] == "share" and effect.get("reduces", True)
     claimed = (effect["claimed"] or 0.0) if is_reduction else 0.0
     return baseline - floor < max(claimed, LEAST_ROOM) * baseline
-
-
-def _bootstrap(values: Sequence[float]) -> list[float | None]:
-    """95% percentile interval of the mean; of few values it is too narrow, so the rule does not use it."""
-    if len(values) < 2:
-        return [None, None]
-    array, rng = np.asarray(values, float), np.random.default_rng(0)
-    means = array[rng.integers(0, len(array), (NUM_BOOTSTRAP, len(array)))].mean(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return [float(low), float(high)]
-
-
-def _or_none(value: float) -> float | None:
-    return value if math.isfinite(value) else None

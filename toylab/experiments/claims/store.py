@@ -1,43 +1,28 @@
-"""Finished runs of a ledger, by their settings: scores, histories, nets."""
+"""Finished runs of a ledger by their settings: scores, histories, nets."""
 
 import math
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 
 from toylab.config import RunConfig
 from toylab.diagnostics.optimum import OptimalCoefficient, optimal_coefficient
 from toylab.evaluation import evaluate
-from toylab.experiments.sweep import Cell, cell_name
+from toylab.experiments.results import NO_SCORE, read_result
+from toylab.experiments.sweep import cell_name
 from toylab.metrics.floor import Score
-from toylab.metrics.scores import read_score
 from toylab.metrics.statistics import late_mean
 from toylab.storage import run_folder
 from toylab.training import Run, load
 
 
-class Scored(NamedTuple):
-    """What a finished run scored.
-
-    Args:
-        value: sliced W1; NaN where the run diverged.
-        floor: data against data at the same n.
-        n: samples.
-    """
-
-    value: float
-    floor: float
-    n: int
-
-
 class Store:
-    """Reads the runs below ``folder``; a run that is not there is an error, one that diverged is a score of NaN.
+    """Reads the runs below ``folder``; a missing run is an error, a diverged one has a score of NaN.
 
     Args:
-        folder: of the run folders.
-        points: pairs behind a best coefficient.
+        folder: with the run folders.
+        points: pairs from which a best coefficient is estimated.
     """
 
     def __init__(self, folder: Path, points: int):
@@ -45,15 +30,17 @@ class Store:
         self._optimum = lru_cache(maxsize=None)(self._measure_optimum)
         self._evaluate = lru_cache(maxsize=None)(self._measure_score)
 
-    def score(self, config: RunConfig) -> Scored:
-        """The final score of a run, in the method's own number of evaluations per sample."""
+    def score(self, config: RunConfig) -> Score:
+        """The final score of a run, in the method's own number of evaluations per sample.
+
+        Raises:
+            ValueError: no run, or one that has no score yet.
+        """
         folder = self.folder / cell_name(config)
-        if run_folder.read_run(folder).header.status == "diverged":
-            return Scored(math.nan, math.nan, 0)
-        found = read_score(folder)
-        if found is None:
+        result = read_result(folder)
+        if result is None or (result.status != "diverged" and not result.score.n):
             raise ValueError(f"{folder}: the run has no score yet")
-        return Scored(found.value, found.floor, found.n)
+        return result.score
 
     def diverged(self, config: RunConfig) -> bool:
         """Whether a run diverged, or its samples ran to infinity."""
@@ -73,12 +60,9 @@ class Store:
         """The run itself."""
         return load(self.folder / cell_name(config))
 
-    def score_at(self, config: RunConfig, nfe: int, n: int) -> Scored:
-        """Sliced W1 of samples that take ``nfe`` evaluations each."""
-        if self.diverged(config):
-            return Scored(math.nan, math.nan, 0)
-        score = self._evaluate(Cell(cell_name(config), config).name, nfe, n)
-        return Scored(score.value, score.floor, score.n)
+    def score_at(self, config: RunConfig, nfe: int, n: int) -> Score:
+        """Sliced W1 of samples that take ``nfe`` evaluations each; NaN if the run diverged."""
+        return NO_SCORE if self.diverged(config) else self._evaluate(cell_name(config), nfe, n)
 
     def optimum(self, config: RunConfig) -> OptimalCoefficient:
         """The variance-optimal beta of a run, exact and published."""

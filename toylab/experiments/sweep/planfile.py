@@ -1,6 +1,5 @@
 """The plan of a sweep as one file, so that every machine trains parts of the very same list."""
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +9,7 @@ from toylab.experiments.sweep.running import Scoring
 from toylab.features.base import feature_nets
 from toylab.metrics import metrics
 from toylab.storage.atomic import atomic_write_json
-from toylab.storage.npz import one_line, read_bytes
+from toylab.storage.untrusted import one_line, read_json
 
 PLAN = "sweep.json"
 """File of a sweep's folder."""
@@ -58,7 +57,7 @@ def read_plan(folder: Path) -> SweepPlan:
     """
     path = folder / PLAN
     try:
-        return _parse(json.loads(read_bytes(path, MAX_BYTES)))
+        return _parse(read_json(path, MAX_BYTES))
     except FileNotFoundError:
         raise ValueError(f"{path}: no plan there; make one with toylab sweep plan --out {folder}") from None
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:

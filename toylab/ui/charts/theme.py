@@ -4,8 +4,6 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from toylab.ui.widgets import thumbnails
-
 
 class Palette(NamedTuple):
     """Okabe-Ito, with the two lanes lightened on a dark ground so that they stay equally visible."""
@@ -51,7 +49,7 @@ def apply(*sheets: str) -> None:
     }
     names |= {f"series{index}": colour for index, colour in enumerate(series())}
     root = "".join(f"--{name}: {value};" for name, value in names.items())
-    st.html(f"<style>:root {{ {root} }}{_SHEET}{thumbnails.style_sheet()}{''.join(sheets)}</style>")
+    st.html(f"<style>:root {{ {root} }}{_SHEET}{''.join(sheets)}</style>")
 
 
 _SHEET = """

@@ -1,12 +1,10 @@
-"""Training that someone watches: a worker thread, a queue, and snapshots. No web framework in here."""
+"""Training in the background: one worker thread, a queue of jobs, and snapshots for viewers. Without streamlit."""
 
-from toylab.ui.jobs.job import AbstractJob
-from toylab.ui.jobs.lane import MAX_LANES, Lane, with_baseline
+from toylab.ui.jobs.job import ACTIVE, TERMINAL, AbstractJob, JobState, divergence
 from toylab.ui.jobs.manager import JobManager, QueueFull
 from toylab.ui.jobs.snapshot import Event, Snapshot
-from toylab.ui.jobs.states import ACTIVE, TERMINAL, JobState
 from toylab.ui.jobs.sweep_job import CellScore, SweepJob, SweepSnapshot
-from toylab.ui.jobs.training_job import TrainingJob
+from toylab.ui.jobs.training_job import MAX_LANES, Lane, TrainingJob, chores, with_baseline
 
 __all__ = [
     "ACTIVE",
@@ -23,5 +21,7 @@ __all__ = [
     "SweepJob",
     "SweepSnapshot",
     "TrainingJob",
+    "chores",
+    "divergence",
     "with_baseline",
 ]

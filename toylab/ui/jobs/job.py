@@ -1,4 +1,9 @@
-"""What every job is: wishes from any thread, states that only the worker changes, and snapshots for viewers."""
+"""The base class of jobs: requests from any thread, states that only the worker changes, snapshots for viewers.
+
+    QUEUED -> COMPILING -> RUNNING <-> PAUSED -> DONE | STOPPED | DIVERGED | FAILED
+
+An active job whose browser tab has gone reads ORPHANED: it continues for a grace time, and is adopted or stopped.
+"""
 
 import dataclasses
 import logging
@@ -7,16 +12,56 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
-from toylab.ui.jobs.ending import is_shutdown
-from toylab.ui.jobs.snapshot import View
-from toylab.ui.jobs.states import TERMINAL, JobState
+from toylab.config import RunConfig
 
 PAUSE_SECONDS = 300.0
 """A job paused for longer is stopped: it holds a place that others wait for."""
 
 log = logging.getLogger("toylab.ui.jobs")
+
+
+class JobState(StrEnum):
+    """Where a job stands."""
+
+    QUEUED = "queued"
+    COMPILING = "compiling"
+    RUNNING = "running"
+    PAUSED = "paused"
+    DONE = "done"
+    STOPPED = "stopped"
+    DIVERGED = "diverged"
+    FAILED = "failed"
+    ORPHANED = "orphaned"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether a job never leaves it."""
+        return self in TERMINAL
+
+
+TERMINAL = frozenset({JobState.DONE, JobState.STOPPED, JobState.DIVERGED, JobState.FAILED})
+"""States that a job never leaves."""
+ACTIVE = frozenset(JobState) - TERMINAL
+"""States in which a job holds a place in the queue."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What viewers see of any job.
+
+    Attributes:
+        seq: grows by one with every snapshot of a job.
+        state: where the job stands.
+        message: one line for the reader where something went wrong, else empty.
+    """
+
+    seq: int
+    state: JobState
+    message: str = field(default="", kw_only=True)
 
 
 V = TypeVar("V", bound=View)
@@ -175,3 +220,14 @@ class AbstractJob(ABC, Generic[V]):
             self.snapshot = dataclasses.replace(self.snapshot, seq=seq, **fields)
             self._shown_at = self.clock()
             self._changed.notify_all()
+
+
+def divergence(step: int, config: RunConfig, label: str = "") -> str:
+    """One line that names the step and the settings at it, and the lane where it has a ``label``."""
+    begin = f"{label}: diverged" if label else "Diverged"
+    return f"{begin} at step {step:,} with beta = {config.beta:g} and learning rate {config.learning_rate:g}."
+
+
+def is_shutdown(error: Exception) -> bool:
+    """Whether ``error`` only says that the process ends: the engine's thread pools close before all else does."""
+    return isinstance(error, RuntimeError) and "interpreter shutdown" in str(error)

@@ -10,8 +10,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar
 
-from toylab.ui.jobs.ending import is_shutdown
-from toylab.ui.jobs.job import AbstractJob
+from toylab.ui.jobs.job import AbstractJob, is_shutdown
 
 MAX_JOBS = 5
 """Active jobs: one that trains and four that wait."""

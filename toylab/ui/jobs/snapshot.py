@@ -1,7 +1,7 @@
 """What a viewer sees of a job: immutable, and replaced as a whole, so that a slow viewer skips some."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +9,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from toylab.config import RunConfig
-from toylab.ui.jobs.states import JobState
+from toylab.ui.jobs.job import View
 
 MAX_ROWS = 400
 """Rows of a history table in a snapshot: as many as a chart has pixels, few enough to send all the time."""
@@ -23,21 +23,6 @@ class Event(NamedTuple):
     old: float
     new: float
     lane: int = 0
-
-
-@dataclass(frozen=True)
-class View:
-    """What viewers see of any job.
-
-    Attributes:
-        seq: grows by one with every snapshot of a job.
-        state: where the job stands.
-        message: one line for the reader where something went wrong, else empty.
-    """
-
-    seq: int
-    state: JobState
-    message: str = field(default="", kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from toylab.config import RunConfig
-from toylab.ui.jobs.job import AbstractJob
-from toylab.ui.jobs.snapshot import View
-from toylab.ui.jobs.states import JobState
+from toylab.ui.jobs.job import AbstractJob, JobState, View
 
 if TYPE_CHECKING:
     from toylab.training.run import Run

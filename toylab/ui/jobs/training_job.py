@@ -1,19 +1,46 @@
-"""Lanes trained while someone watches and steers: the lab's pair, or a race."""
+"""Lanes trained live, side by side: the Lab's pair or a race; and compiling their programs ahead of need."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from toylab.ui.jobs.ending import divergence
-from toylab.ui.jobs.job import AbstractJob
-from toylab.ui.jobs.lane import Lane, check_lanes
+from toylab.config import RunConfig
+from toylab.ui.jobs.job import AbstractJob, JobState, divergence
 from toylab.ui.jobs.snapshot import Event, Snapshot
-from toylab.ui.jobs.states import JobState
 
 if TYPE_CHECKING:
     from toylab.ui.jobs.live import LiveTraining
 
 SNAPSHOT_SECONDS = 0.15
 """Least time between two snapshots while training."""
+MAX_LANES = 4
+"""The number of colours that everybody tells apart; four squares also fill the width of the page."""
+
+
+class Lane(NamedTuple):
+    """One run of those trained side by side, and its label."""
+
+    label: str
+    config: RunConfig
+
+
+def with_baseline(config: RunConfig) -> tuple[Lane, Lane]:
+    """The lab's two lanes: ``config``, and the same with beta = 0 (same seed, so same noise and data)."""
+    return Lane("chosen", config), Lane("baseline", config.replace(beta=0.0))
+
+
+def check_lanes(lanes: Sequence[Lane]) -> None:
+    """Raise ValueError unless the lanes share dataset, steps and logging, and have labels of their own."""
+    if not 1 <= len(lanes) <= MAX_LANES:
+        raise ValueError(f"a live view has 1 to {MAX_LANES} lanes, got {len(lanes)}")
+    labels = [lane.label for lane in lanes]
+    if len(set(labels)) < len(labels):
+        raise ValueError(f"lanes need labels of their own, got {', '.join(labels)}")
+    first = lanes[0].config
+    for name in ("dataset", "dataset_options", "steps", "log_every", "eval_samples"):
+        for lane in lanes[1:]:
+            value, expected = getattr(lane.config, name), getattr(first, name)
+            if value != expected:
+                raise ValueError(f"lanes of a live view share {name}: {value!r} is not {expected!r}")
 
 
 class TrainingJob(AbstractJob[Snapshot]):
@@ -175,3 +202,29 @@ class TrainingJob(AbstractJob[Snapshot]):
             "events": self._events,
             "diverged_at": self._diverged_at,
         }
+
+
+def chores(config: RunConfig) -> list[Callable[[], None]]:
+    """The compilations that a job with ``config`` needs, as short pieces in the order in which it needs them.
+
+    A bad config compiles nothing: the job itself will say what is wrong with it.
+    """
+    made: list = []
+
+    def build() -> None:
+        from toylab.ui.jobs.live import LiveTraining  # imports JAX, as in TrainingJob
+
+        try:
+            made.append(LiveTraining([lane.config for lane in with_baseline(config)]))
+        except ValueError:
+            return
+
+    def piece(work: Callable) -> Callable[[], None]:
+        return lambda: work(made[0]) if made else None
+
+    return [
+        build,
+        piece(lambda live: live.samples()),
+        piece(lambda live: live.advance(1)),
+        piece(lambda live: live.measure()),
+    ]

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
+from toylab.config import RunConfig
 from toylab.plots import figures
 from toylab.storage import run_folder
-from toylab.config import RunConfig
 from toylab.storage.run_folder import history_text
 
 if TYPE_CHECKING:
@@ -48,7 +48,10 @@ def make_files(run: "Run", label: str) -> list[File]:
         folder = saved_copy(run, Path(temporary) / name)
         archive = zip_folder(folder)
         _check(archive, run)
-        settings, samples = (folder / run_folder.CONFIG).read_bytes(), (folder / run_folder.SAMPLES).read_bytes()
+        settings, samples = (
+            (folder / run_folder.CONFIG).read_bytes(),
+            (folder / run_folder.SAMPLES).read_bytes(),
+        )
         read = run_folder.read_run(folder)
     files = [
         File("Run folder (zip)", name + ZIP, "application/zip", archive),

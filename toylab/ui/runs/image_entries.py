@@ -11,8 +11,8 @@ import pandas as pd
 from jaxtyping import UInt8
 
 from toylab.config import RunConfig
+from toylab.ui import ASSETS
 from toylab.ui.pages.compare.comparing import Entry
-from toylab.ui.widgets.thumbnails import ASSETS
 
 EVALUATIONS = (1, 2, 4)
 """Network evaluations per image that the page offers."""

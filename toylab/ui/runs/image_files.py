@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from toylab.storage import run_folder
 from toylab.config import RunConfig, with_changes
 from toylab.plots.images import GRID_ROWS, columns_of, to_bytes
-from toylab.storage.npz import one_line, read_bytes
+from toylab.storage import run_folder
+from toylab.storage.untrusted import one_line, read_bytes
+from toylab.ui.pages.claims.ledgers import RUNS
 from toylab.ui.pages.images import image_work
 from toylab.ui.runs import importing
 from toylab.ui.runs.image_entries import ImageEntry, name_of
-from toylab.ui.pages.claims.ledgers import RUNS
 
 if TYPE_CHECKING:
     from toylab.types import DataShape

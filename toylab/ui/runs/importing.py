@@ -18,11 +18,10 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from toylab.storage import run_folder
 from toylab.config import RunConfig, with_changes
-from toylab.storage.run_folder import Header
-from toylab.storage.run_folder import read_history, read_samples
-from toylab.storage.npz import one_line
+from toylab.storage import run_folder
+from toylab.storage.run_folder import Header, read_history, read_samples
+from toylab.storage.untrusted import MAX_JSON_BYTES, one_line
 from toylab.ui.runs.export import CSV, JSON, NPZ
 
 if TYPE_CHECKING:
@@ -129,7 +128,9 @@ def read_loose(settings: bytes, history: bytes, samples: bytes | None = None) ->
 def _read_folder(folder: Path) -> Imported:
     read = run_folder.read_run(folder)
     if read.generated.shape[1] != 2:
-        raise ValueError(f"{run_folder.SAMPLES}: has dimension {read.generated.shape[1]}, only the plane is drawn")
+        raise ValueError(
+            f"{run_folder.SAMPLES}: has dimension {read.generated.shape[1]}, only the plane is drawn"
+        )
     config = _named(run_folder.CONFIG, _valid_config, read.header)
     run = None
     if read.checkpoint is not None:
@@ -278,8 +279,8 @@ def _parse_json(content: bytes) -> dict[str, Any]:
     def refuse(constant: str):
         raise ValueError(f"holds {constant}, which is not JSON")
 
-    if len(content) > run_folder.MAX_JSON_BYTES:
-        raise ValueError(f"has more than {run_folder.MAX_JSON_BYTES >> 20} MB")
+    if len(content) > MAX_JSON_BYTES:
+        raise ValueError(f"has more than {MAX_JSON_BYTES >> 20} MB")
     value = json.loads(content, parse_constant=refuse)
     if not isinstance(value, dict):
         raise ValueError("is not a JSON object")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from toylab.storage.untrusted import with_place
 from toylab.ui.jobs import TrainingJob
-from toylab.storage.npz import with_place
 
 if TYPE_CHECKING:
     from toylab.training import Run

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from toylab.config import RunConfig
-from toylab.ui.jobs import JobState, TrainingJob
 from toylab.ui import session
+from toylab.ui.jobs import JobState, TrainingJob
 
 if TYPE_CHECKING:
     from toylab.training import Run

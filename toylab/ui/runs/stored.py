@@ -9,10 +9,9 @@ import numpy as np
 import pandas as pd
 
 from toylab.config import RunConfig
+from toylab.storage.untrusted import read_arrays
+from toylab.ui import ASSETS, racing
 from toylab.ui.jobs import CellScore, JobState, Lane, Snapshot, SweepSnapshot, with_baseline
-from toylab.storage.npz import read_arrays
-from toylab.ui.pages.race import racing
-from toylab.ui.widgets.thumbnails import ASSETS
 
 if TYPE_CHECKING:
     from toylab.diagnostics.maps import Maps

@@ -70,9 +70,8 @@ def read_address() -> None:
     if beta is not None and beta != (snapped := settings.snap_beta(beta)):
         # From the address: a beta between the slider's steps, which no run has.
         st.session_state["beta"] = snapped
-    if st.session_state.get("address_read"):
+    if not session.first_time(session.ADDRESS_READ):
         return
-    st.session_state["address_read"] = True
     for key, read in OWN_ADDRESS.items():
         if text := st.query_params.get(key, ""):
             st.session_state[key] = read(text)

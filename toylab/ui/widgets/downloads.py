@@ -6,12 +6,12 @@ from functools import partial
 import streamlit as st
 
 from toylab.storage.cache import report_internal
-from toylab.storage.npz import with_place
+from toylab.storage.untrusted import with_place
 from toylab.ui import session
 from toylab.ui.runs import export
 from toylab.ui.runs.shelf import Finished
-from toylab.ui.text.plain import plain
-from toylab.ui.widgets.waiting import wait
+from toylab.ui.text import plain
+from toylab.ui.widgets.parts import wait
 
 
 def button(runs: Sequence[Finished], key: str = "export") -> None:

@@ -2,19 +2,16 @@
 
 import base64
 import io
-import json
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-from toylab.data import datasets
+from toylab.ui import scene
 from toylab.ui.own_data import KINDS
 from toylab.ui.settings import dataset_names
 
-ASSETS = Path(__file__).parents[1] / "assets"
 PIXELS = 112
 """Side of a thumbnail: twice what is shown, for dense screens."""
 INK = (96, 125, 150)
@@ -22,37 +19,10 @@ INK = (96, 125, 150)
 
 
 @cache
-def _packaged() -> dict[str, list[list[float]]]:
-    return json.loads((ASSETS / "points.json").read_text())
-
-
-@cache
-def points(name: str) -> Float[np.ndarray, "n 2"]:
-    """About a thousand points of a dataset: packaged, or drawn now for one that was added since."""
-    packaged = _packaged().get(name)
-    if packaged is not None:
-        return np.asarray(packaged, np.float32)
-    return datasets.create(name).sample(1000, seed=1)
-
-
-@cache
-def frame(name: str) -> tuple[float, float, float]:
-    """The square that shows a dataset: centre x, centre y and half its side, with room for strays."""
-    return square_around(points(name))
-
-
-def square_around(points: Float[np.ndarray, "n 2"]) -> tuple[float, float, float]:
-    """The square that shows ``points``: centre x, centre y and half its side, with room for strays."""
-    low, high = np.quantile(points, [0.005, 0.995], axis=0)
-    centre, half = (low + high) / 2, max(float(np.max(high - low)) / 2, 0.5)
-    return float(centre[0].round(1)), float(centre[1].round(1)), round(half * 1.28, 1)
-
-
-@cache
 def picture(name: str) -> str:
     """A dataset, or a kind of own data, as a data URL: ink where points are, transparent elsewhere."""
-    shown = symbol(name) if name in KINDS else points(name)
-    x, y, half = square_around(shown)
+    shown = symbol(name) if name in KINDS else scene.packaged_points(name)
+    x, y, half = scene.square_around(shown)
     cells = ((shown - [x, y]) / half * 0.5 + 0.5) * PIXELS
     alpha = np.zeros((PIXELS, PIXELS))
     for dx in range(-1, 2):

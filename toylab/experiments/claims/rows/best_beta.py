@@ -5,6 +5,7 @@ import math
 from toylab.experiments.claims.base import AbstractClaim, Effect, claims
 from toylab.experiments.claims.budgets import Budget
 from toylab.experiments.claims.comparisons import best_beta, seeded
+from toylab.formatting import finite_or_none
 
 TOLERANCE = 0.1
 """How far a formula may miss the exact minimiser: a step of the published grid."""
@@ -55,7 +56,7 @@ class BestBeta(AbstractClaim):
             claimed = (-0.05, 0.05) if name == "two_spirals" else (0.75, 1.05)
             effects.append(
                 Effect(name, values, "within", None, claimed, "number", arms,
-                       _known(base.value), _known(base.floor), base.n, lost=lost)
+                       finite_or_none(base.value), finite_or_none(base.floor), base.n, lost=lost)
             )  # fmt: skip
         return effects
 
@@ -95,7 +96,7 @@ class VarianceVsQuality(AbstractClaim):
             arms = {"variance": variance, "samples": quality}
             effects.append(
                 Effect(f"{name}: difference of the best betas", values, unit="number", arms=arms, n=scored.n,
-                       baseline=_known(scored.value), floor=_known(scored.floor), lost=lost)
+                       baseline=finite_or_none(scored.value), floor=finite_or_none(scored.floor), lost=lost)
             )  # fmt: skip
         return effects
 
@@ -197,7 +198,3 @@ class MatrixFormula(FormulaError):
     note = (
         "With its two expectations averaged apart it is the exact minimiser; at the mean matrices it is not."
     )
-
-
-def _known(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -1,6 +1,5 @@
 """Mixtures in many dimensions: with fixed centres, and with centres that are redrawn for every batch."""
 
-import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -8,6 +7,7 @@ from toylab.config import RunConfig
 from toylab.experiments.claims.base import AbstractClaim, Effect, claims
 from toylab.experiments.claims.budgets import Budget
 from toylab.experiments.claims.comparisons import best_beta, flat, seeded, variance_cut
+from toylab.formatting import finite_or_none
 
 MARGIN = 0.05
 """What counts as flat: sliced W1 moves by less than 5%."""
@@ -64,7 +64,7 @@ class OfMixtures(AbstractClaim):
         for dim in _many(budget):
             best, arms, base, lost = best_beta(store, self.base(budget, dim), budget.dgmm_betas, budget.seeds)
             claimed = BEST[dim]
-            score, floor = (None if math.isnan(x) else x for x in (base.value, base.floor))
+            score, floor = finite_or_none(base.value), finite_or_none(base.floor)
             effects.append(
                 Effect(f"d={dim}: best beta", best, "within", claimed, (claimed - 0.1, claimed + 0.1), "number",
                        arms, score, floor, base.n, lost=lost)

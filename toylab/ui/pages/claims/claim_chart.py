@@ -4,8 +4,19 @@ from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
-import streamlit as st
 
+from toylab.ui.charts.grammar import (
+    LINE_WIDTH,
+    NUMBER,
+    PERCENT,
+    axis,
+    hover,
+    layer,
+    panel,
+    quantity,
+    show,
+    zero,
+)
 from toylab.ui.charts.theme import Palette
 
 ROW = 62
@@ -17,13 +28,8 @@ def draw(row: Mapping[str, Any], palette: Palette) -> None:
     for unit in ("share", "number"):
         effects = [effect for effect in row["effects"] if effect["unit"] == unit and effect["values"]]
         if effects:
-            st.vega_lite_chart(
-                _table(effects),
-                _spec(len(effects), unit, palette),
-                width="stretch",
-                key=f"claim_chart_{unit}",
-                alt=_alt(row["id"], effects),
-            )
+            spec = _spec(len(effects), unit, palette)
+            show(_table(effects), spec, key=f"claim_chart_{unit}", alt=_alt(row["id"], effects))
 
 
 def _factor(effect: Mapping[str, Any]) -> float:
@@ -53,56 +59,25 @@ def _table(effects: list[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def _spec(count: int, unit: str, palette: Palette) -> dict[str, Any]:
-    quiet = {"grid": False, "labelColor": palette.faint, "titleColor": palette.faint, "domain": False}
-    label = "datum.label + '%'" if unit == "share" else "datum.label"
-    x = {
-        "field": "value",
-        "type": "quantitative",
-        "scale": {"zero": True, "padding": 12},
-        "axis": {**quiet, "title": None, "labelExpr": label, "tickCount": 6, "ticks": False},
-    }
-    y = {
-        "field": "effect",
-        "type": "nominal",
-        "sort": None,
-        "axis": {
-            **quiet, "title": None, "labelLimit": 230, "ticks": False, "labelColor": palette.text,
-            "labelExpr": "split(datum.label, ': ')",
-        },
-    }  # fmt: skip
-    to = {"field": "to"}
-    hover = [
-        {"field": "effect", "type": "nominal"},
-        {"field": "seed", "type": "nominal"},
-        {"field": "value", "type": "quantitative", "format": ".4~g"},
+    labels: dict[str, Any] = {"labelExpr": PERCENT} if unit == "share" else {}
+    x = quantity("value", {"zero": True, "padding": 12}, axis(palette, tickCount=6, **labels))
+    # The name of an effect stands on two lines, parted at its colon.
+    names = {"labelLimit": 230, "labelColor": palette.text, "labelExpr": "split(datum.label, ': ')"}
+    y = {"field": "effect", "type": "nominal", "sort": None, "axis": axis(palette, **names)}
+    at = {"x": x, "y": y}
+    reach = at | {"x2": {"field": "to"}}
+    told = at | {"tooltip": hover("effect", "seed", ("value", NUMBER))}
+    mean = {"shape": "diamond", "filled": True, "size": 90, "opacity": 1}
+    blue = palette.chosen
+    layers = [
+        zero(palette, "x"),
+        layer("band", "bar", reach, height=34, color=palette.data, opacity=0.3),
+        layer("claimed", "tick", at, size=34, thickness=3, color=palette.baseline),
+        layer("seed", "circle", told, size=34, color=blue, opacity=0.55, yOffset=10),
+        layer("interval", "rule", reach, strokeWidth=LINE_WIDTH, color=blue, yOffset=-8),
+        layer("mean", "point", told, color=blue, yOffset=-8, **mean),
     ]
-    return {
-        "height": ROW * count + 26,
-        "padding": {"left": 2, "right": 10, "top": 4, "bottom": 2},
-        "layer": [
-            {"data": {"values": [{"zero": 0}]}, "mark": {"type": "rule", "color": palette.frame, "aria": False},
-             "encoding": {"x": {"field": "zero", "type": "quantitative"}}},
-            _layer("band", {"type": "bar", "height": 34, "color": palette.data, "opacity": 0.3},
-                   {"x": x, "x2": to, "y": y}),
-            _layer("claimed", {"type": "tick", "size": 34, "thickness": 3, "color": palette.baseline},
-                   {"x": x, "y": y}),
-            _layer("seed", {"type": "circle", "size": 34, "color": palette.chosen, "opacity": 0.55, "yOffset": 10},
-                   {"x": x, "y": y, "tooltip": hover}),
-            _layer("interval", {"type": "rule", "strokeWidth": 2.5, "color": palette.chosen, "yOffset": -8},
-                   {"x": x, "x2": to, "y": y}),
-            _layer("mean", {"type": "point", "shape": "diamond", "filled": True, "size": 90, "opacity": 1,
-                            "color": palette.chosen, "yOffset": -8}, {"x": x, "y": y, "tooltip": hover}),
-        ],
-        "config": {"view": {"stroke": None}},
-    }  # fmt: skip
-
-
-def _layer(kind: str, mark: dict[str, Any], encoding: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "transform": [{"filter": f"datum.kind === '{kind}'"}],
-        "mark": {**mark, "aria": False},
-        "encoding": encoding,
-    }
+    return panel(ROW * count + 26, layers)
 
 
 def _alt(claim: str, effects: list[Mapping[str, Any]]) -> str:

@@ -4,7 +4,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from toylab.ui.widgets.thumbnails import ASSETS
+from toylab.ui import ASSETS
 
 PACKAGED = ASSETS / "claims_quick.json"
 """A copy of results/claims_quick/claims.json (scripts/make_reading_assets.py)."""

@@ -6,13 +6,13 @@ from typing import Any
 
 import streamlit as st
 
-from toylab.storage.npz import one_line
+from toylab.storage.untrusted import one_line
 from toylab.ui import session
 from toylab.ui.charts.theme import palette
 from toylab.ui.pages.claims import claim_chart, ledgers
-from toylab.ui.reading.bibtex import references
-from toylab.ui.reading.library import as_markdown
-from toylab.ui.widgets import lists
+from toylab.ui.references import references
+from toylab.ui.text import as_markdown
+from toylab.ui.widgets.parts import LIST_STYLE, heading
 
 TITLE = "Claims"
 ORDER = 60
@@ -21,7 +21,7 @@ PARAMETER = "claim"
 """Where the address names a claim."""
 
 STYLE = (
-    lists.STYLE
+    LIST_STYLE
     + """
 .st-key-list_claims label p { line-height: 1.35; }
 .st-key-list_claims [data-testid="stRadioCaption"] { padding-left: 1.6rem; }
@@ -44,7 +44,7 @@ FOOTNOTE = (
 
 def render() -> None:
     """Draw the page."""
-    lists.heading(TITLE, "What the paper says, what was measured, and a verdict by a stated rule")
+    heading(TITLE, "What the paper says, what was measured, and a verdict by a stated rule")
     found = ledgers.sources()
     if not found:
         st.info(f"There is no ledger of claims here. {HOW}")

@@ -8,13 +8,13 @@ import streamlit as st
 
 from toylab.storage.cache import report_internal
 from toylab.ui import session
+from toylab.ui.charts.compare_charts import LETTERS
 from toylab.ui.pages.compare import comparing
-from toylab.ui.pages.compare.compare_charts import LETTERS
 from toylab.ui.pages.compare.comparing import Entry
 from toylab.ui.runs import importing, shelf
-from toylab.ui.text.plain import plain
+from toylab.ui.text import plain
 from toylab.ui.widgets import downloads
-from toylab.ui.widgets.waiting import wait
+from toylab.ui.widgets.parts import wait
 
 MAX_CHOSEN = len(LETTERS)
 COUNTS = (1_024, 4_096, 16_384)

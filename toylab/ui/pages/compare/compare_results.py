@@ -12,15 +12,13 @@ import streamlit as st
 
 from toylab.metrics.floor import Score
 from toylab.storage.cache import report_internal
-from toylab.ui import session
-from toylab.ui.charts import curves, theme
+from toylab.ui import scene, session, settings
+from toylab.ui.charts import compare_charts, curves, theme
 from toylab.ui.jobs import QueueFull
-from toylab.ui.pages.compare import compare_charts, comparing
+from toylab.ui.pages.compare import comparing
 from toylab.ui.pages.compare.comparing import METRIC, NUM_KEYS, Entry
-from toylab.ui.text.plain import plain
-from toylab.ui.text.words import short
-from toylab.ui.widgets import thumbnails
-from toylab.ui.widgets.guard import guarded
+from toylab.ui.text import plain, short
+from toylab.ui.widgets.parts import guarded
 
 if TYPE_CHECKING:
     from toylab.training import Run
@@ -130,10 +128,10 @@ def _points(entry: Entry, work: Mapping[str, Future]) -> tuple[np.ndarray | None
     data = entry.data if entry.data is not None else np.zeros((0, 2), np.float32)
     if (
         not len(data)
-        and entry.config.dataset in thumbnails.dataset_names()
+        and entry.config.dataset in settings.dataset_names()
         and not entry.config.dataset_options
     ):
-        data = thumbnails.points(entry.config.dataset)
+        data = scene.packaged_points(entry.config.dataset)
     if future is None:
         samples = entry.samples
         missing = "drawing" if entry.run is not None else "no samples in the file"

@@ -5,11 +5,10 @@ from collections.abc import Mapping
 import pandas as pd
 import streamlit as st
 
-from toylab.ui.charts import theme
-from toylab.ui.pages.compare import choosing, compare_charts, compare_results, comparing
+from toylab.ui.charts import compare_charts, theme
+from toylab.ui.pages.compare import choosing, compare_results, comparing
 from toylab.ui.pages.compare.comparing import Entry
-from toylab.ui.text.plain import plain
-from toylab.ui.text.words import short
+from toylab.ui.text import plain, short
 
 TITLE = "Compare"
 ORDER = 30

@@ -6,13 +6,13 @@ import streamlit as st
 
 from toylab.storage.cache import report_internal
 from toylab.ui import session
+from toylab.ui.charts.compare_charts import LETTERS
 from toylab.ui.pages.compare import choosing
-from toylab.ui.pages.compare.compare_charts import LETTERS
 from toylab.ui.runs import image_files, importing, shelf
 from toylab.ui.runs.image_entries import ImageEntry, packaged
 from toylab.ui.runs.image_files import Source
-from toylab.ui.text.plain import plain
-from toylab.ui.widgets.waiting import wait
+from toylab.ui.text import plain
+from toylab.ui.widgets.parts import wait
 
 MAX_CHOSEN = len(LETTERS)
 FIRST_SEED = 0

@@ -7,11 +7,10 @@ import pandas as pd
 import streamlit as st
 
 from toylab.plots.images import bytes_png, columns_of
-from toylab.ui.charts import theme
-from toylab.ui.pages.compare import compare_charts, comparing
+from toylab.ui.charts import compare_charts, theme
+from toylab.ui.pages.compare import comparing
 from toylab.ui.runs.image_entries import Bytes, ImageEntry
-from toylab.ui.text.plain import plain
-from toylab.ui.text.words import short
+from toylab.ui.text import plain, short
 
 TITLES = {
     "loss": "Loss",

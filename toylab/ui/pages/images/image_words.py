@@ -10,8 +10,7 @@ from toylab.plots.images import columns_of
 from toylab.ui.pages.compare.compare_results import decimals
 from toylab.ui.pages.compare.comparing import verdict
 from toylab.ui.runs.image_entries import ImageEntry, Number, distance_of, siblings
-from toylab.ui.text.plain import plain
-from toylab.ui.text.words import short
+from toylab.ui.text import plain, short
 
 KERNEL, ACCURACY = "kernel_distance", "label_accuracy"
 Scores = Mapping[str, Number]

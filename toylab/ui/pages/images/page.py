@@ -10,14 +10,13 @@ import streamlit as st
 
 from toylab.storage.cache import report_internal
 from toylab.ui import session
+from toylab.ui.charts import compare_charts
 from toylab.ui.jobs import QueueFull
-from toylab.ui.pages.compare import compare_charts
 from toylab.ui.pages.images import image_choosing, image_panels, image_words, image_work
 from toylab.ui.runs.image_entries import EVALUATIONS, ImageEntry, packaged
 from toylab.ui.runs.image_files import Source, read_source
-from toylab.ui.text.plain import plain
-from toylab.ui.widgets import lists
-from toylab.ui.widgets.guard import guarded
+from toylab.ui.text import plain
+from toylab.ui.widgets.parts import guarded, heading
 
 TITLE = "Images"
 ORDER = 45
@@ -28,9 +27,7 @@ def render() -> None:
     """Draw the page."""
     image_choosing.wish()
     with st.container(key="images"):
-        lists.heading(
-            TITLE, "The same engine on a transformer: what β does to handwritten digits, from one noise"
-        )
+        heading(TITLE, "The same engine on a transformer: what β does to handwritten digits, from one noise")
         chosen = image_choosing.choose()
         good, notice = st.session_state.pop("images_notice", (True, ""))
         if notice:

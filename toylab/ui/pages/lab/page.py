@@ -4,18 +4,17 @@ from functools import partial
 
 import streamlit as st
 
-from toylab.ui import address, session
-from toylab.ui.jobs import JobState, Snapshot, TrainingJob
-from toylab.ui.pages.lab import views
+from toylab.ui import address, scene, session
+from toylab.ui.jobs import JobState, Snapshot, TrainingJob, with_baseline
+from toylab.ui.pages.lab import stage, views
 from toylab.ui.runs import saving, shelf, stored
-from toylab.ui.text.words import Kind
-from toylab.ui.widgets import controls, downloads, scene, share, stage, transport
-from toylab.ui.widgets.guard import guarded
+from toylab.ui.widgets import controls, downloads, links, transport
+from toylab.ui.widgets.parts import RAIL_WIDTH, guarded, heading
+from toylab.ui.widgets.stage import Kind, preview
 
 TITLE = "Lab"
 ORDER = 0
 
-RAIL_WIDTH = 292
 LIVE_SECONDS = 0.25
 """Time between two pictures while training."""
 IDLE_SECONDS = 1.0
@@ -41,9 +40,7 @@ def render() -> None:
 
 
 def _rail(job: TrainingJob | None) -> None:
-    with st.container(key="title"):
-        st.title("toylab", anchor=False)
-        st.markdown("One-step generative models, trained live")
+    heading("toylab", "One-step generative models, trained live")
     transport.bar()
     if notice := session.notice():
         st.error(notice)
@@ -61,9 +58,9 @@ def _rail(job: TrainingJob | None) -> None:
         with st.container(key="keep_bar", horizontal=True, wrap=False):
             saving.button(job)
             downloads.button(shelf.of(job))
-            share.button()
+            links.share_button()
     else:
-        share.button()
+        links.share_button()
 
 
 def _stage(job: TrainingJob | None) -> None:
@@ -88,8 +85,12 @@ def _scene(job: TrainingJob | None) -> tuple[Snapshot, Kind]:
         if job.active:
             return shown, kind
     if problem:
-        return stage.unready(wanted, problem, controls.own_points()), "preview"
-    return (shown, kind) if scene.same_data(shown.config, wanted) else (stage.preview(wanted), "preview")
+        return preview(with_baseline(wanted), problem, controls.own_points()), "preview"
+    return (
+        (shown, kind)
+        if scene.same_data(shown.config, wanted)
+        else (preview(with_baseline(wanted)), "preview")
+    )
 
 
 def _view(job: TrainingJob | None, kind: Kind) -> views.Shown | None:

@@ -2,13 +2,28 @@
 
 import numpy as np
 import pandas as pd
-import streamlit as st
 from jaxtyping import Float
 from numpy import ndarray
 
-from toylab.ui.charts.curves import coordinate, square_frame
+from toylab.ui.charts.grammar import (
+    FINE,
+    LINE_WIDTH,
+    NUMBER,
+    axis,
+    by,
+    coordinate,
+    hover,
+    layer,
+    level,
+    logarithmic,
+    panel,
+    quantity,
+    show,
+    square_panel,
+    value,
+)
 from toylab.ui.charts.theme import Palette
-from toylab.ui.text.words import short
+from toylab.ui.text import short
 
 STEPS_HEIGHT = 398
 HEAD_SHARE = 0.85
@@ -26,57 +41,26 @@ def distance_over_steps(table: pd.DataFrame, floor: float, palette: Palette, key
         alt: what the chart says.
     """
     table = table.assign(kind="score")
-    level = pd.DataFrame(
+    floor_row = pd.DataFrame(
         {"steps": [1.0], "value": [floor], "kind": ["floor"], "label": [f"floor {short(floor)}: fresh data"]}
     )
-    ticks = sorted(set(table["steps"]))
-    quiet = {"grid": False, "labelColor": palette.faint, "titleColor": palette.faint, "titleFontSize": 11}
-    x = {
-        "field": "steps",
-        "type": "quantitative",
-        "scale": {"type": "log", "base": 2, "nice": False, "padding": 18},
-        "axis": {**quiet, "values": ticks, "format": "d", "title": "steps", "domainColor": palette.frame},
-    }
-    y = {
-        "field": "value",
-        "type": "quantitative",
-        "scale": {"type": "log", "nice": False, "padding": 14},
-        "axis": {**quiet, "title": None, "values": _LEVELS, "format": "~g", "domainColor": palette.frame},
-    }
-    lanes = {"domain": ["chosen", "baseline"], "range": [palette.chosen, palette.baseline]}
-    colour = {"field": "lane", "type": "nominal", "legend": None, "scale": lanes}
-    hover = [
-        {"field": "lane", "type": "nominal"},
-        {"field": "steps", "type": "quantitative"},
-        {"field": "value", "type": "quantitative", "format": ".3~g"},
+    counts = sorted(set(table["steps"]))
+    x = quantity(
+        "steps",
+        logarithmic(18) | {"base": 2},
+        axis(palette, "steps", line=True, values=counts, format="d"),
+    )
+    y = value(logarithmic(14), palette, values=FINE)
+    at = {"x": x, "y": y, "color": by("lane", {"chosen": palette.chosen, "baseline": palette.baseline})}
+    bars = at | {"y": {**y, "field": "low"}, "y2": {"field": "high"}}
+    numbers = hover("lane", ("steps", "d"), ("value", NUMBER))
+    layers = [
+        *level(y, palette),
+        layer("score", "line", at, strokeWidth=LINE_WIDTH),
+        layer("score", "rule", bars, strokeWidth=LINE_WIDTH),
+        layer("score", "circle", at | {"tooltip": numbers}, size=70, opacity=1),
     ]
-    dash = {"type": "rule", "strokeDash": [3, 3], "color": palette.faint}
-    word = {"type": "text", "align": "left", "dy": -8, "fontSize": 11, "color": palette.faint}
-    spec = {
-        "height": STEPS_HEIGHT,
-        "padding": {"left": 2, "right": 4, "top": 4, "bottom": 2},
-        "layer": [
-            _layer("floor", dash, {"y": y}),
-            _layer("floor", word, {"x": {"value": 4}, "y": y, "text": {"field": "label", "type": "nominal"}}),
-            _layer("score", {"type": "line", "strokeWidth": 2}, {"x": x, "y": y, "color": colour}),
-            _layer(
-                "score",
-                {"type": "rule", "strokeWidth": 2},
-                {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}, "color": colour},
-            ),
-            _layer(
-                "score",
-                {"type": "circle", "size": 70, "opacity": 1},
-                {"x": x, "y": y, "color": colour, "tooltip": hover},
-            ),
-        ],
-        "config": {"view": {"stroke": None}},
-    }
-    st.vega_lite_chart(pd.concat([table, level], ignore_index=True), spec, width="stretch", key=key, alt=alt)
-
-
-# 0.01, 0.02, 0.05, 0.1, ...: a log axis of less than a decade still gets two labels.
-_LEVELS = [float(f"{digit}e{power}") for power in range(-3, 3) for digit in (1, 2, 5)]
+    show(pd.concat([table, floor_row], ignore_index=True), panel(STEPS_HEIGHT, layers), key=key, alt=alt)
 
 
 def arrow_scale(velocities: Float[ndarray, "m 2"], half: float, per_side: int) -> float:
@@ -110,37 +94,15 @@ def arrows(
     table["kind"] = "arrow"
     below = pd.DataFrame(points, columns=["x", "y"]).assign(kind="point")
     across, up = coordinate("x", x, half, palette), coordinate("y", y, half, palette)
-    head = {
-        "type": "point",
-        "shape": "triangle-up",
-        "filled": True,
-        "color": colour,
-        "size": 26,
-        "opacity": 1,
-    }
+    shaft = {"x": across, "y": up, "x2": {"field": "x2"}, "y2": {"field": "y2"}}
     turned = {"field": "angle", "type": "quantitative", "scale": None}
-    spec = {
-        **square_frame(side, palette),
-        "layer": [
-            _layer(
-                "point",
-                {"type": "circle", "size": 10, "opacity": 0.4, "color": palette.data, "clip": True},
-                {"x": across, "y": up},
-            ),
-            _layer(
-                "arrow",
-                {"type": "rule", "strokeWidth": 1.4, "color": colour, "clip": True},
-                {"x": across, "y": up, "x2": {"field": "x2"}, "y2": {"field": "y2"}},
-            ),
-            _layer(
-                "arrow",
-                {**head, "clip": True},
-                {"x": {**across, "field": "x2"}, "y": {**up, "field": "y2"}, "angle": turned},
-            ),
-        ],
-    }
-    st.vega_lite_chart(pd.concat([table, below], ignore_index=True), spec, width="content", key=key, alt=alt)
-
-
-def _layer(kind: str, mark: dict, encoding: dict) -> dict:
-    return {"transform": [{"filter": f"datum.kind === '{kind}'"}], "mark": mark, "encoding": encoding}
+    tip = {"x": {**across, "field": "x2"}, "y": {**up, "field": "y2"}, "angle": turned}
+    head = {"shape": "triangle-up", "filled": True, "color": colour, "size": 26, "opacity": 1, "clip": True}
+    dots = {"size": 10, "opacity": 0.4, "color": palette.data, "clip": True}
+    layers = [
+        layer("point", "circle", {"x": across, "y": up}, **dots),
+        layer("arrow", "rule", shaft, strokeWidth=1.4, color=colour, clip=True),
+        layer("arrow", "point", tip, **head),
+    ]
+    table = pd.concat([table, below], ignore_index=True)
+    show(table, square_panel(side, palette, layer=layers), key=key, alt=alt)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
-from toylab.ui.widgets.thumbnails import ASSETS
+from toylab.ui import ASSETS
 
 NUM_SEEDS = 5
 SCORE_N = 16_384

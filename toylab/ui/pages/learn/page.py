@@ -6,10 +6,10 @@ from toylab.ui import session
 from toylab.ui.charts.theme import palette
 from toylab.ui.pages.learn import glossary, separation
 from toylab.ui.pages.learn.cards import CARDS, NUM_SEEDS, SCORE_N, Card, Evidence, evidence
-from toylab.ui.reading.bibtex import references
-from toylab.ui.reading.library import as_markdown
-from toylab.ui.text import words
-from toylab.ui.widgets import lists, loading
+from toylab.ui.references import references
+from toylab.ui.text import as_markdown, short
+from toylab.ui.widgets import links
+from toylab.ui.widgets.parts import heading
 
 TITLE = "Learn"
 ORDER = 70
@@ -35,7 +35,7 @@ COLUMNS = 4
 
 def render() -> None:
     """Draw the page."""
-    lists.heading(TITLE, "When β matters, when it does not, and how to see it")
+    heading(TITLE, "When β matters, when it does not, and how to see it")
     parts = {
         "Cards": _cards,
         "Five minutes": _five_minutes,
@@ -67,7 +67,7 @@ def _card(card: Card, found: Evidence) -> None:
     st.markdown(_unbroken(f"{card.do} **Look at** {card.look} {card.because}"))
     st.caption(measured_line(found))
     if st.button("Load this", key=f"load_{card.name}"):
-        loading.to_lab(card.settings)
+        links.to_lab(card.settings)
 
 
 def measured_line(found: Evidence) -> str:
@@ -80,7 +80,7 @@ def measured_line(found: Evidence) -> str:
     mean, low, high = (f"{100 * share:+.0f}%".replace("-", "−") for share in found.change)
     return _unbroken(
         f"Sliced W1 after {found.steps:,} steps: {_range(found.baseline)} at β = 0, "
-        f"{_range(found.chosen)} at β = {found.beta:g}; floor {words.short(found.floor or 0)}. "
+        f"{_range(found.chosen)} at β = {found.beta:g}; floor {short(found.floor or 0)}. "
         f"Change {mean}, 95% interval {low} to {high}."
     )
 
@@ -92,7 +92,7 @@ def _unbroken(text: str) -> str:
 
 def _range(scores: list[float]) -> str:
     mean = sum(scores) / len(scores)
-    return f"{words.short(mean)} ({words.short(min(scores))} to {words.short(max(scores))})"
+    return f"{short(mean)} ({short(min(scores))} to {short(max(scores))})"
 
 
 def _five_minutes() -> None:

@@ -5,10 +5,22 @@ from functools import cache
 from typing import Any
 
 import pandas as pd
-import streamlit as st
 
+from toylab.ui import ASSETS
+from toylab.ui.charts.grammar import (
+    LINE_WIDTH,
+    NUMBER,
+    PERCENT,
+    axis,
+    extent,
+    hover,
+    layer,
+    panel,
+    quantity,
+    show,
+    zero,
+)
 from toylab.ui.charts.theme import Palette
-from toylab.ui.widgets.thumbnails import ASSETS
 
 STD = 0.2
 """Standard deviation of the modes that is shown: that of the Lab's two_gaussians."""
@@ -36,58 +48,28 @@ def gains() -> pd.DataFrame:
 def draw(palette: Palette) -> None:
     """Gain by separation with intervals."""
     table = gains()
-    quiet = {"grid": False, "labelColor": palette.faint, "titleColor": palette.faint, "ticks": False}
-    x = {
-        "field": "separation",
-        "type": "quantitative",
-        "scale": {"domain": [1, 11], "nice": False},
-        "axis": {
-            **quiet,
-            "title": "distance of the modes",
-            "values": table["separation"].tolist(),
-            "domain": False,
-        },
-    }
-    y = {
-        "field": "gain",
-        "type": "quantitative",
-        "scale": {"domain": [-100, 100], "nice": False},
-        "axis": {
-            **quiet, "title": None, "values": [-100, -50, 0, 50, 100], "labelExpr": "datum.label + '%'",
-            "domain": False,
-        },
-    }  # fmt: skip
-    hover = [
-        {"field": name, "type": "quantitative", "format": form, "title": title}
-        for name, form, title in (
-            ("separation", "g", "distance"), ("gain", ".0f", "gain, %"), ("gain_low", ".0f", "from"),
-            ("gain_high", ".0f", "to"), ("sw1_0", ".3f", "SW1, β = 0"), ("sw1_1", ".3f", "SW1, β = 1"),
-            ("floor", ".3f", "floor"),
-        )
-    ]  # fmt: skip
-    low, high = {**y, "field": "gain_low"}, {"field": "gain_high"}
-    spec = {
-        "height": 230,
-        "layer": [
-            {
-                "mark": {"aria": False, "type": "rule", "color": palette.faint, "strokeDash": [3, 3]},
-                "encoding": {"y": {"datum": 0}},
-            },
-            {
-                "mark": {"aria": False, "type": "rule", "strokeWidth": 2.5, "color": palette.chosen},
-                "encoding": {"x": x, "y": low, "y2": high},
-            },
-            {
-                "mark": {"aria": False, "type": "circle", "size": 110, "opacity": 1, "color": palette.chosen},
-                "encoding": {"x": x, "y": y, "tooltip": hover},
-            },
-        ],
-        "config": {"view": {"stroke": None}},
-    }
+    places = table["separation"].tolist()
+    shares = axis(palette, values=[-100, -50, 0, 50, 100], labelExpr=PERCENT)
+    x = quantity("separation", extent(1, 11), axis(palette, "distance of the modes", values=places))
+    y = quantity("gain", extent(-100, 100), shares)
+    bars = {"x": x, "y": {**y, "field": "gain_low"}, "y2": {"field": "gain_high"}}
+    numbers = hover(
+        ("separation", NUMBER, "distance"),
+        ("gain", ".0f", "gain, %"),
+        ("gain_low", ".0f", "from"),
+        ("gain_high", ".0f", "to"),
+        ("sw1_0", ".3f", "SW1, β = 0"),
+        ("sw1_1", ".3f", "SW1, β = 1"),
+        ("floor", ".3f", "floor"),
+    )
+    layers = [
+        zero(palette),
+        layer(None, "rule", bars, strokeWidth=LINE_WIDTH, color=palette.chosen),
+        layer(
+            None, "circle", {"x": x, "y": y, "tooltip": numbers}, size=110, opacity=1, color=palette.chosen
+        ),
+    ]
     said = "; ".join(
-        f"{distance:g}: {gain:+.0f}%"
-        for distance, gain in zip(table["separation"], table["gain"], strict=True)
+        f"{distance:g}: {gain:+.0f}%" for distance, gain in zip(places, table["gain"], strict=True)
     )
-    st.vega_lite_chart(
-        table, spec, width="stretch", key="separation", alt=f"Gain by distance of the modes: {said}"
-    )
+    show(table, panel(230, layers), key="separation", alt=f"Gain by distance of the modes: {said}")

@@ -1,14 +1,16 @@
 """Fields over the plane as heat maps on a shared colour scale."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import streamlit as st
 from jaxtyping import Float
 
-from toylab.diagnostics.maps import Maps
+from toylab.ui.charts.grammar import NUMBER, coordinate, hover, layer, show, square_panel
 from toylab.ui.charts.theme import Palette
+
+if TYPE_CHECKING:
+    from toylab.diagnostics.maps import Maps  # imports JAX
 
 SIDE = 430
 FIELDS = {
@@ -34,16 +36,16 @@ def scale_of(values: Float[np.ndarray, " n"], field: str) -> tuple[float, float]
     return low, max(float(high), 1.001 * low)
 
 
-def shown(found: Maps, field: str, layer: int) -> Float[np.ndarray, "rows columns"]:
+def shown(found: "Maps", field: str, layer: int) -> Float[np.ndarray, "rows columns"]:
     """A field at one t, NaN where a point is too unlikely to matter."""
     return np.where(found.mask[layer], np.nan, getattr(found, field)[layer])
 
 
 def heat(
-    found: Maps, field: str, layer: int, scale: tuple[float, float], palette: Palette, key: str, alt: str
+    found: "Maps", field: str, index: int, scale: tuple[float, float], palette: Palette, key: str, alt: str
 ) -> None:
-    """One field at one t as coloured cells; unlikely places stay empty."""
-    values = shown(found, field, layer)
+    """One field at the time number ``index`` as coloured cells; unlikely places stay empty."""
+    values = shown(found, field, index)
     # Cells overlap by a hair: without it their edges show as a grid.
     step = 1.04 * float(found.axis[1] - found.axis[0])
     y, x = np.nonzero(np.isfinite(values))
@@ -61,40 +63,16 @@ def heat(
     colour: dict[str, Any] = {"domain": list(scale), "scheme": "viridis", "type": "log"}
     if field == "best_beta":
         colour = {"domain": [scale[0], 1.0, scale[1]], "scheme": "purpleorange", "type": "linear"}
-    spec = {
-        "width": SIDE,
-        "height": SIDE,
-        "autosize": {"type": "fit", "contains": "padding"},
-        "padding": {"left": 1, "right": 1, "top": 1, "bottom": 1},
-        "mark": {"type": "rect", "strokeWidth": 0, "clip": True},
-        "encoding": {
-            "x": _side("x", half, palette),
-            "x2": {"field": "x2"},
-            "y": _side("y", half, palette),
-            "y2": {"field": "y2"},
-            "color": {"field": "value", "type": "quantitative", "scale": colour, "legend": _legend(palette)},
-            "tooltip": [
-                {"field": "exact", "type": "quantitative", "format": ".3~g", "title": FIELDS[field]},
-                {"field": "x", "type": "quantitative", "format": ".2f"},
-                {"field": "y", "type": "quantitative", "format": ".2f"},
-            ],
-        },
-        "config": {"view": {"stroke": palette.frame, "strokeWidth": 1}},
+    encoding = {
+        "x": coordinate("x", 0.0, half, palette, inside=False),
+        "x2": {"field": "x2"},
+        "y": coordinate("y", 0.0, half, palette, inside=False),
+        "y2": {"field": "y2"},
+        "color": {"field": "value", "type": "quantitative", "scale": colour, "legend": _legend(palette)},
+        "tooltip": hover(("exact", NUMBER, FIELDS[field]), ("x", ".2f"), ("y", ".2f")),
     }
-    st.vega_lite_chart(table, spec, width="content", key=key, alt=alt)
-
-
-def _side(field: str, half: float, palette: Palette) -> dict[str, Any]:
-    axis = {
-        "title": None,
-        "grid": False,
-        "tickCount": 5,
-        "labelColor": palette.faint,
-        "domain": False,
-        "ticks": False,
-    }
-    scale = {"domain": [-half, half], "nice": False, "zero": False}
-    return {"field": field, "type": "quantitative", "scale": scale, "axis": axis}
+    cells = layer(None, "rect", encoding, strokeWidth=0, clip=True)
+    show(table, square_panel(SIDE, palette, **cells), key=key, alt=alt)
 
 
 def _legend(palette: Palette) -> dict[str, Any]:

@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from toylab.ui import session, settings
+from toylab.ui import scene, session, settings
 from toylab.ui.charts import theme
+from toylab.ui.pages.maps import map_charts
 from toylab.ui.runs import shelf, stored
-from toylab.ui.text.words import short
-from toylab.ui.widgets import controls, scene
-from toylab.ui.widgets.guard import guarded
+from toylab.ui.text import short
+from toylab.ui.widgets import controls
+from toylab.ui.widgets.parts import RAIL_WIDTH, guarded, heading
 
 if TYPE_CHECKING:
     from toylab.diagnostics.maps import Maps
@@ -58,7 +59,7 @@ def render() -> None:
     """Draw the page."""
     controls.read_address()
     with st.container(key="maps", horizontal=True, wrap=False):
-        with st.container(key="rail", width=292):
+        with st.container(key="rail", width=RAIL_WIDTH):
             _rail()
         with st.container(key="maps_stage"):
             if problem := controls.problem():
@@ -69,9 +70,7 @@ def render() -> None:
 
 
 def _rail() -> None:
-    with st.container(key="title"):
-        st.title("Maps", anchor=False)
-        st.markdown("Where in the plane the noise is made, and where β helps")
+    heading(TITLE, "Where in the plane the noise is made, and where β helps")
     controls.dataset_picker()
     sources = _sources()
     st.selectbox(
@@ -132,6 +131,7 @@ def _asked() -> "Future[Maps]":
 
 
 def _compute(data: str, source: str, run: "Run | None", r: float) -> "Maps":
+    # Here, since it imports JAX: seconds that the page should not wait for.
     from toylab.data import datasets
     from toylab.diagnostics.maps import maps
 
@@ -146,8 +146,6 @@ def _compute(data: str, source: str, run: "Run | None", r: float) -> "Maps":
 
 @guarded
 def _shown() -> None:
-    from toylab.ui.pages.maps import map_charts
-
     future = _asked()
     if not future.done():
         exact = _key()[1] == EXACT
@@ -159,7 +157,7 @@ def _shown() -> None:
         return
     if error := future.exception():
         if not isinstance(error, ValueError):
-            raise error  # what nobody foresaw is for the guard, which tells it in words of ours
+            raise error  # unexpected: for the error boundary of the page
         st.error(f"No maps: {str(error).splitlines()[0]}")
         return
     left, right = (future.result().with_beta(beta) for beta in _betas())
@@ -204,7 +202,7 @@ def summary(found: "Maps", field: str, layer: int) -> str:
     mean = float(np.average(values[known], weights=weights[known])) if known.any() else float("nan")
     if field != "noise":
         return f"mean {short(mean)}"
-    from toylab.diagnostics.quadratic import top_share
+    from toylab.diagnostics.quadratic import top_share  # imports JAX
 
     share = top_share(values[known], weights[known] / weights[known].sum())
     return f"mean {short(mean)}, {share:.0%} of it from 1% of the points"

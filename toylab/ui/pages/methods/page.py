@@ -5,17 +5,19 @@ from typing import Any
 
 import streamlit as st
 
-from toylab.ui.pages.methods import costs, results
-from toylab.ui.reading.bibtex import Reference
-from toylab.ui.reading.library import Member, as_markdown, member, names
+from toylab.ui.pages.methods import records
+from toylab.ui.pages.methods.records import Member, member, names
+from toylab.ui.references import Reference
 from toylab.ui.settings import PROXIES
-from toylab.ui.widgets import lists, loading
+from toylab.ui.text import as_markdown
+from toylab.ui.widgets import links
+from toylab.ui.widgets.parts import LIST_STYLE, heading
 
 TITLE = "Methods"
 ORDER = 50
 
 STYLE = (
-    lists.STYLE
+    LIST_STYLE
     + """
 [class*="st-key-family_"] [role="radiogroup"] > div {
   display: flex; flex-direction: row; align-items: center;
@@ -58,9 +60,7 @@ LEAD = {
 
 def render() -> None:
     """Draw the page."""
-    lists.heading(
-        TITLE, "What each published fix changes of MeanFlow, what it costs, and what it scored here"
-    )
+    heading(TITLE, "What each published fix changes of MeanFlow, what it costs, and what it scored here")
     for kind, tab in zip(LEAD, st.tabs(["Methods", "Proxies", "Coefficient rules"]), strict=True):
         with tab:
             _family(kind)
@@ -88,7 +88,7 @@ def _caption(kind: str, item: Member) -> str:
     parts = [item.reference.year if item.reference else "this lab"]
     if kind == "methods":
         parts.append(" ".join(f":gray-badge[{PARTS[part]}]" for part in item.changes) or "nothing")
-    cost = costs.relative(item.contestant)
+    cost = records.relative_cost(item.contestant)
     parts.append("–" if cost is None else f"{cost:.2f}×")
     if kind == "methods":
         parts.append("unbiased" if item.unbiased else "biased")
@@ -124,25 +124,25 @@ WISHES: dict[str, Callable[[str], dict[str, Any]]] = {
 def _load_buttons(kind: str, item: Member) -> None:
     with st.container(horizontal=True):
         if kind != "proxies" or item.name in PROXIES:
-            ready = loading.has_race()
+            ready = links.has_race()
             if st.button(
                 "Load into Race",
                 key=f"load_{kind}",
                 disabled=not ready,
                 help="Against MeanFlow at β = 0, live." if ready else "There is no Race in this version.",
             ):
-                loading.to_race(WISHES[kind](item.name))
+                links.to_race(WISHES[kind](item.name))
         in_lab = kind == "proxies" and item.name in PROXIES
         if in_lab and st.button(
             "Load into the Lab", key="load_lab", help="As the tangent's proxy, at β = 1."
         ):
-            loading.to_lab({"proxy": item.name, "beta": 1.0})
+            links.to_lab({"proxy": item.name, "beta": 1.0})
 
 
 def _facts(kind: str, item: Member) -> None:
-    cost = costs.relative(item.contestant)
+    cost = records.relative_cost(item.contestant)
     counted = (
-        f"{costs.packaged()[item.contestant]:.2f} network evaluations per example and step, "
+        f"{records.costs()[item.contestant]:.2f} network evaluations per example and step, "
         f"{cost:.2f} times vanilla MeanFlow"
         if cost is not None
         else "not counted yet: `python scripts/make_reading_assets.py`"
@@ -175,7 +175,7 @@ def _cited(reference: Reference) -> str:
 
 def _measured(item: Member) -> None:
     """The table of what was measured, or one line on how to measure it."""
-    rows = results.measured(item.contestant)
+    rows = records.measured(item.contestant)
     if not rows:
         st.caption(
             "Not measured yet: " + as_markdown("`toylab compare` does it under one protocol and budget.")
@@ -202,7 +202,7 @@ def _measured(item: Member) -> None:
         st.caption(f"All {rows[0].diverged} runs diverged.")
 
 
-def _cells(row: results.Measured) -> list[str]:
+def _cells(row: records.Measured) -> list[str]:
     interval = f"{row.low:.3f} to {row.high:.3f}"
     gain = "–"
     if row.gain is not None:

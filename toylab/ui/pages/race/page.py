@@ -4,23 +4,20 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from toylab.ui import session, settings
-from toylab.ui.jobs import MAX_LANES, JobState, TrainingJob
-from toylab.ui.pages.race import race_stage, racing
-from toylab.ui.pages.race.racing import Entrant
+from toylab.ui import racing, scene, session, settings
+from toylab.ui.jobs import MAX_LANES, JobState, Lane, TrainingJob
+from toylab.ui.pages.race import race_stage
+from toylab.ui.racing import Entrant
 from toylab.ui.runs import stored
-from toylab.ui.widgets import controls, scene, transport
-from toylab.ui.widgets.guard import guarded
+from toylab.ui.widgets import controls, stage, transport
+from toylab.ui.widgets.parts import RAIL_WIDTH, guarded, heading
 
 TITLE = "Race"
 ORDER = 10
 
-RAIL_WIDTH = 292
 LIVE_SECONDS = 0.35
 """Time between two pictures while training: seven charts are more than the lab's five."""
 ADDRESS = "lanes"
-LOAD = "race_load"
-"""Where another page leaves the method that it wants to see in a race."""
 
 STYLE = """
 .st-key-race { gap: 1.6rem; align-items: flex-start; }
@@ -52,7 +49,7 @@ STYLE = """
 def render() -> None:
     """Draw the page."""
     controls.read_address()
-    _read_wishes()
+    _read_requests()
     job = session.job("race")
     with st.container(key="race", horizontal=True, wrap=False):
         with st.container(key="rail", width=RAIL_WIDTH):
@@ -67,14 +64,12 @@ def entrants() -> tuple[Entrant, ...]:
     return st.session_state.setdefault("race_entrants", racing.PRESETS[racing.FIRST])
 
 
-def _read_wishes() -> None:
-    """A race named in the address of a new tab, and a method that another page sends."""
-    if not st.session_state.get("race_read"):
-        st.session_state["race_read"] = True
-        if named := racing.from_text(st.query_params.get(ADDRESS, "")):
-            _set(named)
-    if wish := st.session_state.pop(LOAD, None):
-        _set((Entrant(beta=0.0), racing.valid(wish)))
+def _read_requests() -> None:
+    """Take the race in the address of a new tab, and the contestant that another page sends."""
+    if session.first_time("race_read") and (named := racing.from_text(st.query_params.get(ADDRESS, ""))):
+        _set(named)
+    if wanted := session.collect(session.RACE_LOAD):
+        _set((Entrant(beta=0.0), racing.valid(wanted)))
     _write_address()
 
 
@@ -93,9 +88,7 @@ def _write_address() -> None:
 
 
 def _rail() -> None:
-    with st.container(key="title"):
-        st.title("Race", anchor=False)
-        st.markdown("The same data, noise and first weights; one thing differs")
+    heading(TITLE, "The same data, noise and first weights; one thing differs")
     transport.bar("race", _start)
     if notice := session.notice():
         st.error(notice)
@@ -209,15 +202,15 @@ def _live(drawn_state: JobState | None) -> None:
     job = session.job("race")
     base, heads, problem = controls.config(), racing.labels(entrants()), controls.problem()
     over = job is None or not job.active
+    lanes = [Lane(label, base) for label in heads]
     if over and problem:
-        unready = race_stage.unready(base, heads, problem, controls.own_points())
-        race_stage.draw(unready, heads, kind="preview")
+        race_stage.draw(stage.preview(lanes, problem, controls.own_points()), heads, kind="preview")
         return
     if job is None and tuple(heads) == stored.first_race().labels and base == stored.first_run().config:
         race_stage.draw(stored.first_race(), heads, kind="stored")
         return
     if job is None or (over and not scene.same_data(job.snapshot.config, base)):
-        race_stage.draw(race_stage.preview(base, heads), heads, kind="preview")
+        race_stage.draw(stage.preview(lanes), heads, kind="preview")
         return
     snapshot = job.snapshot
     race_stage.draw(snapshot, heads, place=session.manager().place(job))

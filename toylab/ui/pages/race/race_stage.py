@@ -1,19 +1,15 @@
 """The stage of a race: up to four squares on shared axes, one sentence, and curves of all lanes."""
 
-import dataclasses
 import math
 from collections.abc import Sequence
 
-import numpy as np
-import pandas as pd
 import streamlit as st
-from jaxtyping import Float
 
-from toylab.config import RunConfig
-from toylab.ui.charts import curves, theme
+from toylab.ui.charts import theme
 from toylab.ui.jobs import JobState, Snapshot
-from toylab.ui.text.words import Kind, short, waiting
-from toylab.ui.widgets import scene, stage
+from toylab.ui.text import short
+from toylab.ui.widgets import stage
+from toylab.ui.widgets.stage import Kind, waiting
 
 SIDE = 218
 """Side of a square: four of them fill the stage at 1280 pixels."""
@@ -29,43 +25,23 @@ def draw(snapshot: Snapshot, heads: Sequence[str], place: int = 0, kind: Kind = 
         place: how many runs are ahead of a queued one.
         kind: a job, the race that comes with the app, or a preview: nothing but the data.
     """
-    palette, colours = theme.palette(), theme.series()
-    data = snapshot.data if snapshot.data is not None else scene.points(snapshot.config)
-    frame, name = scene.frame(snapshot.config), scene.name(snapshot.config)
-    with st.container(key="status"):
-        st.progress(min(1.0, snapshot.step / snapshot.steps), text=stage.status_line(snapshot, kind))
+    colours = theme.series()
+    stage.progress(snapshot, kind)
     with st.container(key="race_squares", horizontal=True, wrap=True):
-        for lane, label in enumerate(snapshot.labels):
+        for lane in range(len(snapshot.labels)):
             with st.container(key=f"race_square_{lane}", width=SIDE):
                 st.markdown(_title(snapshot, lane, heads))
-                curves.square(
-                    data,
-                    None if snapshot.samples is None else snapshot.samples[lane],
-                    frame,
-                    colours[lane],
-                    palette,
-                    key=f"chart_race_square_{lane}",
-                    alt=f"One-step samples of lane {label} over the data of {name}",
-                    side=SIDE,
-                )
+                stage.square(snapshot, lane, colours[lane], f"race_square_{lane}", SIDE)
     with st.container(key="race_sentence"):
-        text = sentence(snapshot, place, kind)
-        bad = snapshot.state in {JobState.DIVERGED, JobState.FAILED}
-        st.markdown(f":red[{text}]" if bad else text)
-    with st.container(key="race_curves", horizontal=True, wrap=False):
-        for column, title in stage.CURVES:
-            with st.container(key=f"race_curve_{column}"):
-                st.markdown(f"**{title}**")
-                curves.curve(
-                    _lines(snapshot, column),
-                    _marks(snapshot, column),
-                    snapshot.steps,
-                    palette,
-                    key=f"chart_race_{column}",
-                    alt=f"{title} over steps, one line per lane, logarithmic: {', '.join(snapshot.labels)}",
-                    lanes=dict(zip(snapshot.labels, colours, strict=False)),
-                    height=CURVE_HEIGHT,
-                )
+        failed = snapshot.state in {JobState.DIVERGED, JobState.FAILED}
+        stage.sentence(sentence(snapshot, place, kind), failed=failed)
+    stage.curve_row(
+        snapshot,
+        dict(zip(snapshot.labels, colours, strict=False)),
+        lambda _, title: f"**{title}**",
+        prefix="race_",
+        height=CURVE_HEIGHT,
+    )
 
 
 def sentence(snapshot: Snapshot, place: int = 0, kind: Kind = "job") -> str:
@@ -112,42 +88,3 @@ def _title(snapshot: Snapshot, lane: int, heads: Sequence[str]) -> str:
     if list(heads[lane : lane + 1]) != [snapshot.labels[lane]]:
         parts.append(f"ran as {snapshot.labels[lane]}")
     return " · ".join(parts) or "&nbsp;"
-
-
-def _lines(snapshot: Snapshot, column: str) -> pd.DataFrame:
-    tables = [
-        pd.DataFrame({"step": table.index, "value": table[column].to_numpy(), "lane": label})
-        for label, table in zip(snapshot.labels, snapshot.histories, strict=False)
-        if len(table)
-    ]
-    if not tables:
-        return pd.DataFrame({"step": [0.0], "value": [1.0], "lane": ["none"]}).iloc[:0]
-    lines = pd.concat(tables, ignore_index=True)
-    value = lines["value"].to_numpy()
-    return lines.loc[(value > 0) & np.isfinite(value)]
-
-
-def _marks(snapshot: Snapshot, column: str) -> pd.DataFrame:
-    marks = stage.marks(snapshot, column)
-    events = [
-        f"{snapshot.labels[event.lane].split(',')[0]} → " for event in snapshot.events if event.name == "beta"
-    ]
-    if events and len(snapshot.labels) > 1:
-        rows = marks["kind"] == "event"
-        betas = rows & marks["label"].str.startswith("β")
-        marks.loc[betas, "label"] = [
-            f"{name}{label}" for name, label in zip(events, marks.loc[betas, "label"], strict=True)
-        ]
-    return marks
-
-
-def preview(config: RunConfig, labels: Sequence[str]) -> Snapshot:
-    """What to show before a race: the data of ``config``, once per lane."""
-    return Snapshot(0, JobState.STOPPED, (config,) * len(labels), tuple(labels))
-
-
-def unready(
-    config: RunConfig, labels: Sequence[str], problem: str, points: Float[np.ndarray, "n 2"] | None
-) -> Snapshot:
-    """What to show while own data cannot be raced on: the points so far, and why."""
-    return dataclasses.replace(preview(config, labels), data=points, message=problem)

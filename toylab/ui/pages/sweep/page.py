@@ -7,22 +7,21 @@ from concurrent.futures import Future
 import streamlit as st
 
 from toylab.config import RunConfig
-from toylab.ui import router, session, settings
+from toylab.ui import scene, session, settings
 from toylab.ui.charts import theme
-from toylab.ui.jobs import JobState, SweepJob, SweepSnapshot
-from toylab.ui.jobs.ending import divergence
+from toylab.ui.jobs import JobState, SweepJob, SweepSnapshot, divergence
 from toylab.ui.jobs.sweep_job import SCORE_N
 from toylab.ui.pages.sweep import sweep_charts
 from toylab.ui.pages.sweep.sweep_words import duration, sentence, status_line
 from toylab.ui.runs import shelf, stored
-from toylab.ui.text.words import Kind, short
-from toylab.ui.widgets import controls, scene, transport
-from toylab.ui.widgets.guard import guarded
+from toylab.ui.text import short
+from toylab.ui.widgets import controls, transport
+from toylab.ui.widgets.parts import RAIL_WIDTH, guarded, heading
+from toylab.ui.widgets.stage import Kind
 
 TITLE = "Sweep"
 ORDER = 20
 
-RAIL_WIDTH = 292
 LIVE_SECONDS = 0.5
 MAX_BETAS, MAX_SEEDS = 11, 5
 FIRST, LAST, NUM_BETAS, NUM_SEEDS = 0.0, 1.5, 4, 3
@@ -30,7 +29,7 @@ FIRST, LAST, NUM_BETAS, NUM_SEEDS = 0.0, 1.5, 4, 3
 MAX_COMPARED = 6
 """Runs that the page Compare shows at once."""
 LEAVE = "sweep_leave"
-"""Where the fragment leaves the wish to go to Compare: only the page itself may go (see `router.go`)."""
+"""Message of the fragment that asks for Compare: only the page itself may go (see `session.show_page`)."""
 SCORING_SECONDS = 0.5
 """About what the score of a cell takes, besides its steps."""
 
@@ -48,8 +47,8 @@ STYLE = """
 
 def render() -> None:
     """Draw the page."""
-    if st.session_state.pop(LEAVE, False):
-        router.go("compare")
+    if session.collect(LEAVE):
+        session.show_page("compare")
     controls.read_address()
     job = session.job("sweep")
     with st.container(key="sweep", horizontal=True, wrap=False):
@@ -95,9 +94,7 @@ def default_cells() -> list[RunConfig]:
 
 
 def _rail(job: SweepJob | None) -> None:
-    with st.container(key="title"):
-        st.title("Sweep", anchor=False)
-        st.markdown("Many runs, one picture: which β, and how sure")
+    heading(TITLE, "Many runs, one picture: which β, and how sure")
     transport.bar("sweep", _start)
     if notice := session.notice():
         st.error(notice)
@@ -166,6 +163,7 @@ def _measured(pending: bool) -> None:
 
 
 def _step_seconds(config: RunConfig) -> tuple[float, int]:
+    # Here, since they import JAX: seconds that the page should not wait for.
     import jax
 
     from toylab.experiments.compare import step_seconds
@@ -269,7 +267,7 @@ def _keep(job: SweepJob, cells: Sequence[int]) -> None:
     for cell in cells:
         run = job.run(cell)
         shelf.keep(run, shelf.label_of(run), "sweep")
-    st.session_state[LEAVE] = True
+    session.leave(LEAVE, True)
     st.rerun(scope="app")
 
 

@@ -5,10 +5,26 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import streamlit as st
 from jaxtyping import Float
 
 from toylab.metrics.statistics import mean_interval
+from toylab.ui.charts.grammar import (
+    LINE_WIDTH,
+    NUMBER,
+    SMALL,
+    axis,
+    empty,
+    extent,
+    hover,
+    layer,
+    level,
+    logarithmic,
+    panel,
+    quantity,
+    show,
+    value,
+    words,
+)
 from toylab.ui.charts.theme import Palette
 from toylab.ui.jobs import SweepSnapshot
 
@@ -62,15 +78,9 @@ def grid(cells: pd.DataFrame, metric: str, palette: Palette, key: str, *, select
     finite = np.where(cells["state"] == "done", cells[metric].to_numpy(float), np.nan)
     labels = [_label(state, value) for state, value in zip(cells["state"], finite, strict=True)]
     shown = cells.assign(value=finite, label=labels)
-    x = {"field": "beta", "type": "ordinal", "axis": {"title": "β", "labelAngle": 0, **_quiet(palette)}}
-    y = {"field": "seed", "type": "ordinal", "axis": {"title": "seed", **_quiet(palette)}}
-    colour = {
-        "field": "value",
-        "type": "quantitative",
-        "legend": None,
-        "scale": {"scheme": "cividis", "type": "log", "reverse": True},
-    }
     usable = bool(np.any(finite[np.isfinite(finite)] > 0))
+    scale = {"scheme": "cividis", "type": "log", "reverse": True}
+    colour = {"field": "value", "type": "quantitative", "legend": None, "scale": scale}
     fill = {"condition": {"test": "isValid(datum.value)", **colour}, "value": "transparent"}
     # Dark cells are the high ones: their label is light.
     middle = float(np.sqrt(np.nanmin(finite) * np.nanmax(finite))) if usable else 1.0
@@ -78,45 +88,25 @@ def grid(cells: pd.DataFrame, metric: str, palette: Palette, key: str, *, select
         {"test": f"isValid(datum.value) && datum.value > {middle}", "value": "#FFFFFF"},
         {"test": "isValid(datum.value)", "value": "#14181D"},
     ]
-    spec: dict[str, Any] = {
-        "height": HEIGHT,
-        "padding": {"left": 2, "right": 2, "top": 4, "bottom": 2},
-        "encoding": {"x": x, "y": y, "tooltip": _tooltip(metric)},
-        "layer": [
-            {
-                "mark": {"type": "rect", "stroke": palette.frame, "strokeWidth": 1},
-                "encoding": {"color": fill if usable else {"value": "transparent"}},
-                **(
-                    {"params": [{"name": SELECTION, "select": {"type": "point", "fields": ["cell"]}}]}
-                    if selectable
-                    else {}
-                ),
-            },
-            {
-                "mark": {"type": "text", "fontSize": 11},
-                "encoding": {
-                    "text": {"field": "label", "type": "nominal"},
-                    "color": {"condition": inks, "value": palette.faint},
-                },
-            },
-        ],
-        "config": {"view": {"stroke": None}},
+    ink = {"condition": inks, "value": palette.faint}
+    colour = {"color": fill if usable else {"value": "transparent"}}
+    boxes = layer(None, "rect", colour, stroke=palette.frame, strokeWidth=1)
+    if selectable:
+        boxes["params"] = [{"name": SELECTION, "select": {"type": "point", "fields": ["cell"]}}]
+    layers = [boxes, layer(None, "text", {"text": words("label"), "color": ink}, fontSize=SMALL)]
+    encoding = {
+        "x": {"field": "beta", "type": "ordinal", "axis": axis(palette, "β", labelAngle=0)},
+        "y": {"field": "seed", "type": "ordinal", "axis": axis(palette, "seed")},
+        "tooltip": _tooltip(metric),
     }
     done = list(cells["state"]).count("done")
-    alt = f"{METRICS[metric]} of {done} finished of {len(cells)} cells, by beta and seed"
-    if not selectable:
-        st.vega_lite_chart(shown, spec, width="stretch", key=key, alt=alt)
-        return None
-    event = st.vega_lite_chart(
+    chosen = show(
         shown,
-        spec,
-        width="stretch",
-        key=f"{key}_chosen",
-        alt=alt,
-        on_select="rerun",
-        selection_mode=SELECTION,
+        panel(HEIGHT, layers, encoding=encoding),
+        key=f"{key}_chosen" if selectable else key,
+        alt=f"{METRICS[metric]} of {done} finished of {len(cells)} cells, by beta and seed",
+        select=SELECTION if selectable else "",
     )
-    chosen = event.get("selection", {}).get(SELECTION, [])
     return int(chosen[0]["cell"]) if chosen else None
 
 
@@ -126,76 +116,28 @@ def over_beta(cells: pd.DataFrame, metric: str, palette: Palette, key: str) -> N
     means = summary(cells, metric)
     points = done.assign(kind="seed", value=done[metric])[["beta", "seed", "value", "kind"]]
     bands = means.rename(columns={"mean": "value"}).assign(kind="mean", bottom=means["low"].clip(lower=1e-9))
-    rows = [points, bands]
     floor = float(np.mean(done["floor"].to_numpy(float))) if metric == "sw1" and len(done) else math.nan
-    rows.append(pd.DataFrame({"kind": ["floor"], "value": [floor]}))
-    data = pd.concat(rows, ignore_index=True)
+    level_row = pd.DataFrame({"kind": ["floor"], "value": [floor], "label": ["floor"]})
+    data = pd.concat([points, bands, level_row], ignore_index=True)
     places = cells["beta"].to_numpy(float)
     low, high = float(places.min()), float(places.max())
     margin = 0.04 * max(high - low, 0.5)
-    x = {
-        "field": "beta",
-        "type": "quantitative",
-        "scale": {"domain": [low - margin, high + margin], "nice": False, "zero": False},
-        "axis": {"title": "β", "grid": False, **_quiet(palette)},
-    }
-    y = {
-        "field": "value",
-        "type": "quantitative",
-        "scale": {"type": "log", "nice": False, "domain": list(span(data["value"].to_numpy(float)))},
-        "axis": {"title": None, "grid": False, "tickCount": 5, "format": "~g", **_quiet(palette)},
-    }
+    x = quantity("beta", extent(low - margin, high + margin), axis(palette, "β"))
+    y = value(logarithmic(domain=span(data["value"].to_numpy(float))), palette)
     if not len(done):
-        y |= {"axis": None, "scale": {"domain": [0, 1]}}
-
-    def only(kind: str) -> list[dict]:
-        return [{"filter": f"datum.kind === '{kind}'"}]
-
-    hover = [
-        {"field": name, "type": "quantitative", "format": ".4~g"}
-        for name in ("beta", "value", "low", "high", "n")
+        y = empty(y)
+    at = {"x": x, "y": y}
+    band = {"x": x, "y": {**y, "field": "bottom"}, "y2": {"field": "high"}}
+    numbers = hover(*((name, NUMBER) for name in ("beta", "value", "low", "high", "n")))
+    line = {"strokeWidth": LINE_WIDTH, "point": {"size": 45, "aria": False}, "color": palette.chosen}
+    layers = [
+        *level(y, palette),
+        layer("mean", "area", band, opacity=0.18, color=palette.chosen, clip=True),
+        layer("mean", "line", at | {"tooltip": numbers}, **line),
+        layer("seed", "circle", at, size=22, opacity=0.6, color=palette.text),
     ]
-    spec = {
-        "height": HEIGHT,
-        "padding": {"left": 2, "right": 8, "top": 4, "bottom": 2},
-        "layer": [
-            {
-                "transform": only("floor"),
-                "mark": {"type": "rule", "strokeDash": [3, 3], "color": palette.faint},
-                "encoding": {"y": y},
-            },
-            {
-                "transform": only("floor"),
-                "mark": {
-                    "type": "text",
-                    "text": "floor",
-                    "align": "left",
-                    "dx": 3,
-                    "dy": -6,
-                    "color": palette.faint,
-                },
-                "encoding": {"x": {"value": 0}, "y": y},
-            },
-            {
-                "transform": only("mean"),
-                "mark": {"type": "area", "opacity": 0.18, "color": palette.chosen, "clip": True},
-                "encoding": {"x": x, "y": {**y, "field": "bottom"}, "y2": {"field": "high"}},
-            },
-            {
-                "transform": only("mean"),
-                "mark": {"type": "line", "strokeWidth": 2, "point": {"size": 45}, "color": palette.chosen},
-                "encoding": {"x": x, "y": y, "tooltip": hover},
-            },
-            {
-                "transform": only("seed"),
-                "mark": {"type": "circle", "size": 22, "opacity": 0.6, "color": palette.text},
-                "encoding": {"x": x, "y": y},
-            },
-        ],
-        "config": {"view": {"stroke": None}},
-    }
     alt = f"{METRICS[metric]} over beta: a point per seed, means with 95% intervals"
-    st.vega_lite_chart(data, spec, width="stretch", key=key, alt=alt)
+    show(data, panel(HEIGHT, layers), key=key, alt=alt)
 
 
 def span(values: Float[np.ndarray, " n"]) -> tuple[float, float]:
@@ -216,12 +158,6 @@ def _label(state: str, value: float) -> str:
     return {"waiting": "", "training": "…", "diverged": "diverged"}[state]
 
 
-def _quiet(palette: Palette) -> dict[str, Any]:
-    return {"labelColor": palette.faint, "titleColor": palette.faint, "domain": False, "ticks": False}
-
-
 def _tooltip(metric: str) -> list[dict[str, Any]]:
-    numbers = [{"field": metric, "type": "quantitative", "format": ".4~g"}]
-    if metric == "sw1":
-        numbers += [{"field": name, "type": "quantitative", "format": ".3~g"} for name in ("stderr", "floor")]
-    return [{"field": name, "type": "nominal"} for name in ("beta", "seed", "state")] + numbers
+    beside = ("stderr", "floor") if metric == "sw1" else ()
+    return hover("beta", "seed", "state", *((name, NUMBER) for name in (metric, *beside)))

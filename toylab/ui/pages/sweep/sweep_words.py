@@ -2,11 +2,11 @@
 
 import math
 
-from toylab.ui.jobs import JobState, SweepSnapshot
-from toylab.ui.jobs.ending import divergence
+from toylab.ui.jobs import JobState, SweepSnapshot, divergence
 from toylab.ui.jobs.sweep_job import SCORE_N
 from toylab.ui.pages.sweep import sweep_charts
-from toylab.ui.text.words import Kind, short, waiting
+from toylab.ui.text import short
+from toylab.ui.widgets.stage import Kind, waiting
 
 
 def duration(seconds: float) -> str:

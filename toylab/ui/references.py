@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
 
-from toylab.ui.widgets.thumbnails import ASSETS
+from toylab.ui import ASSETS
 
 ACCENTS = {"'": "\u0301", "`": "\u0300", '"': "\u0308", "^": "\u0302", "~": "\u0303"}
 """LaTeX accents as combining characters."""

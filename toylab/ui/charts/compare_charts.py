@@ -1,4 +1,4 @@
-"""The curves of Compare: up to six runs over one another.
+"""The curves of Compare and Images: up to six runs over one another.
 
 A run is told by its letter, its colour and its dashes: never by colour alone.
 """
@@ -7,19 +7,33 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-import streamlit as st
 
-from toylab.ui.charts.curves import DECADES, SHORT, layer
+from toylab.ui.charts.grammar import (
+    DASHES,
+    DECADES,
+    LINE_WIDTH,
+    SMALL,
+    by,
+    empty,
+    hover,
+    layer,
+    level,
+    linear,
+    logarithmic,
+    panel,
+    show,
+    steps,
+    value,
+    words,
+)
 from toylab.ui.charts.theme import Palette
 
 LETTERS = "ABCDEF"
-DASHES = ([1, 0], [7, 3], [2, 2], [10, 3, 2, 3], [4, 4], [1, 3])
-"""Of the runs in the order of their letters: solid, and five kinds of dashes."""
 MAX_ROWS = 400
 """Points of a curve; of a longer history every so many rows are drawn, each with its exact values."""
 HEIGHT = 250
 LETTER_HEIGHT = 0.06
-"""Of a letter at the end of a curve, as a share of the chart's."""
+"""Height of a letter at the end of a curve, as a share of the chart's height."""
 
 
 def rows_of(history: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -47,14 +61,14 @@ def curves(
 
     Args:
         histories: one table per run, indexed by step.
-        letters: of the runs.
-        labels: of the runs, for the hover.
+        letters: one per run.
+        labels: one per run, for the tooltip.
         column: of the histories.
         floors: (value, text) of level rules.
-        colours: of all letters.
+        colours: one per letter of `LETTERS`.
         palette: of the page.
         key: of the chart.
-        alt: what it says, for those who do not see it.
+        alt: what the chart shows, in words.
     """
     parts = [
         rows_of(history, column).assign(run=letter, label=label, kind="line")
@@ -68,83 +82,43 @@ def curves(
         [rules["value"].to_numpy(float), *(part["value"].to_numpy(float) for part in parts)]
     )
     # Less than a decade would show one tick, or none.
-    logarithmic = len(values) > 0 and 0 < 10 * float(np.min(values)) <= float(np.max(values))
+    log = len(values) > 0 and 0 < 10 * float(np.min(values)) <= float(np.max(values))
     ends = [part.tail(1) for part in parts if len(part)]
-    columns = _columns([float(end["value"].iloc[0]) for end in ends], values, logarithmic)
+    columns = _columns([float(end["value"].iloc[0]) for end in ends], values, log)
     ends = [end.assign(kind=f"end{place}") for end, place in zip(ends, columns, strict=True)]
     table = pd.concat([*parts, *ends, rules], ignore_index=True)
-    quiet = {"grid": False, "labelColor": palette.faint, "tickCount": 4, "labelExpr": SHORT, "title": None}
-    below = {**quiet, "title": "steps", "titleColor": palette.faint, "titleFontSize": 10.5, "titlePadding": 2}
     last = float(np.max(table["step"].to_numpy(float), initial=1.0))
-    x = {
-        "field": "step",
-        "type": "quantitative",
-        "axis": below,
-        "scale": {"domain": [0, last], "nice": False},
-    }
-    scale = {"type": "log", "nice": False, "padding": 8} if logarithmic else {"zero": False, "padding": 8}
-    ticks = {"values": DECADES} if logarithmic else {}
-    y = {
-        "field": "value",
-        "type": "quantitative",
-        "axis": {**quiet, **ticks, "domain": True, "domainColor": palette.frame},
-        "scale": scale if len(values) else {"domain": [0, 1]},
-    }
-    runs = {"field": "run", "type": "nominal", "legend": None}
-    colour = {**runs, "scale": {"domain": list(LETTERS), "range": list(colours)}}
-    dash = {**runs, "scale": {"domain": list(LETTERS), "range": DASHES}}
-    hover = [
-        {"field": "label", "type": "nominal", "title": "run"},
-        {"field": "step", "type": "quantitative", "format": ","},
-        {"field": "value", "type": "quantitative", "format": ".6~g"},
-    ]
+    x = steps(last, palette)
+    y = value(logarithmic(8), palette, values=DECADES) if log else value(linear(8), palette)
+    if not len(values):
+        y = empty(y)
+    at = {"x": x, "y": y, "color": by("run", dict(zip(LETTERS, colours, strict=True)))}
     near = {
         "name": "near",
         "select": {"type": "point", "on": "pointermove", "nearest": True, "clear": "pointerout"},
     }
     lit = {"condition": {"param": "near", "empty": False, "value": 1}, "value": 0}
-    faint = {"strokeWidth": 1, "strokeDash": [3, 3], "color": palette.faint}
-    text = {"type": "text", "fontSize": 10.5, "align": "left"}
-    spec = {
-        "height": HEIGHT,
-        "padding": {"left": 2, "right": 14 + 9 * max(columns, default=0), "top": 6, "bottom": 2},
-        "layer": [
-            layer("floor", {"type": "rule", **faint}, {"y": y}),
-            layer(
-                "floor",
-                {**text, "color": palette.faint, "dx": 3, "dy": -7},
-                {"x": {"value": 0}, "y": y, "text": {"field": "label", "type": "nominal"}},
-            ),
-            layer(
-                "line",
-                {"type": "line", "strokeWidth": 2},
-                {"x": x, "y": y, "color": colour, "strokeDash": dash},
-            ),
-            *(
-                layer(
-                    f"end{place}",
-                    {**text, "fontWeight": "bold", "dx": 4 + 9 * place, "fontSize": 11},
-                    {"x": x, "y": y, "color": colour, "text": {"field": "run", "type": "nominal"}},
-                )
-                for place in sorted(set(columns))
-            ),
-            layer(
-                "line",
-                {"type": "point", "filled": True, "size": 60},
-                {"x": x, "y": y, "color": colour, "opacity": lit, "tooltip": hover},
-            )
-            | {"params": [near]},
-        ],
-        "config": {"view": {"stroke": None}},
-    }
-    st.vega_lite_chart(table, spec, width="stretch", key=key, alt=alt)
+    exact = [{**words("label"), "title": "run"}, *hover(("step", ","), ("value", ".6~g"))]
+    dash = {"strokeDash": by("run", dict(zip(LETTERS, DASHES, strict=True)))}
+    names = {"fontWeight": "bold", "align": "left", "fontSize": SMALL}
+    layers = [
+        *level(y, palette),
+        layer("line", "line", at | dash, strokeWidth=LINE_WIDTH),
+        *(
+            layer(f"end{place}", "text", at | {"text": words("run")}, dx=4 + 9 * place, **names)
+            for place in sorted(set(columns))
+        ),
+        layer("line", "point", at | {"opacity": lit, "tooltip": exact}, filled=True, size=60)
+        | {"params": [near]},
+    ]
+    show(table, panel(HEIGHT, layers, right=14 + 9 * max(columns, default=0)), key=key, alt=alt)
 
 
-def _columns(ends: Sequence[float], values: np.ndarray, logarithmic: bool) -> list[int]:
+def _columns(ends: Sequence[float], values: np.ndarray, log: bool) -> list[int]:
     """For the letter at the end of each curve the column it stands in: those at one height stand in a row."""
     if not len(values):
         return [0] * len(ends)
-    scale = np.log if logarithmic else np.asarray
+    scale = np.log if log else np.asarray
     span = float(np.ptp(scale(values))) or 1.0
     taken: list[list[float]] = [[] for _ in ends]
     columns = []

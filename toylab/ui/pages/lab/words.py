@@ -1,22 +1,12 @@
-"""The one sentence under the squares: what to look at now."""
+"""The sentence under the Lab's squares: what to look at now."""
 
 import math
-from typing import Literal
 
 import numpy as np
 
 from toylab.ui.jobs import JobState, Snapshot
-
-Kind = Literal["job", "stored", "preview"]
-"""What a snapshot is of: a job, the run that comes with the app, or nothing but the data."""
-
-
-def short(value: float) -> str:
-    """Two significant digits, no exponent: 0.095, 2.3, 230, 1,100."""
-    if not math.isfinite(value) or value == 0:
-        return "–" if value else "0"
-    digits = max(0, 1 - math.floor(math.log10(abs(value))))
-    return f"{float(f'{value:.2g}'):,.{digits}f}" if abs(value) < 1e7 else f"{value:.1e}"
+from toylab.ui.text import short
+from toylab.ui.widgets.stage import Kind, waiting
 
 
 def sentence(snapshot: Snapshot, place: int = 0, kind: Kind = "job") -> str:
@@ -44,13 +34,6 @@ def sentence(snapshot: Snapshot, place: int = 0, kind: Kind = "job") -> str:
     if config.beta == 0:
         return "At β = 0 both lanes are the same run. Move the slider and watch them part."
     return progress(snapshot)
-
-
-def waiting(place: int) -> str:
-    """Of a queued job with ``place`` runs ahead of it."""
-    return (
-        f"Waiting: {place} run{'s' if place != 1 else ''} ahead of this one." if place else "About to start."
-    )
 
 
 def progress(snapshot: Snapshot) -> str:

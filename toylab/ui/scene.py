@@ -1,6 +1,8 @@
-"""What the stage shows of a run's data before there is a job: points, the square around them, a name."""
+"""Data of a run as pages show them before there is a job: points, the square around them, a name."""
 
+import json
 from collections.abc import Hashable
+from functools import cache
 
 import numpy as np
 from jaxtyping import Float
@@ -8,11 +10,37 @@ from jaxtyping import Float
 from toylab.config import RunConfig
 from toylab.data import datasets
 from toylab.data.points import num_kernels
-from toylab.ui.widgets import thumbnails
-from toylab.ui.widgets.thumbnails import square_around
+from toylab.ui import ASSETS
 
 Frame = tuple[float, float, float]
 NUM_SHOWN = 1000
+
+
+@cache
+def _packaged() -> dict[str, list[list[float]]]:
+    return json.loads((ASSETS / "points.json").read_text())
+
+
+@cache
+def packaged_points(name: str) -> Float[np.ndarray, "n 2"]:
+    """About a thousand points of a dataset: packaged, or drawn now for one that was added since."""
+    packaged = _packaged().get(name)
+    if packaged is not None:
+        return np.asarray(packaged, np.float32)
+    return datasets.create(name).sample(1000, seed=1)
+
+
+@cache
+def _frame(name: str) -> tuple[float, float, float]:
+    """The square that shows a dataset: centre x, centre y and half its side, with room for strays."""
+    return square_around(packaged_points(name))
+
+
+def square_around(points: Float[np.ndarray, "n 2"]) -> tuple[float, float, float]:
+    """The square that shows ``points``: centre x, centre y and half its side, with room for strays."""
+    low, high = np.quantile(points, [0.005, 0.995], axis=0)
+    centre, half = (low + high) / 2, max(float(np.max(high - low)) / 2, 0.5)
+    return float(centre[0].round(1)), float(centre[1].round(1)), round(half * 1.28, 1)
 
 
 def points(config: RunConfig) -> Float[np.ndarray, "n 2"]:
@@ -26,13 +54,13 @@ def points(config: RunConfig) -> Float[np.ndarray, "n 2"]:
         return _mixture(options)
     if options:
         return datasets.create(config.dataset, options).sample(NUM_SHOWN, seed=1)
-    return thumbnails.points(config.dataset)
+    return packaged_points(config.dataset)
 
 
 def frame(config: RunConfig) -> Frame:
     """The square that shows the data of ``config``: centre x, centre y and half its side."""
     if not config.dataset_options:
-        return thumbnails.frame(config.dataset)
+        return _frame(config.dataset)
     return square_around(points(config))
 
 

@@ -1,1 +1,0 @@
-"""What the pages Methods, Claims and Learn are made of: records, not widgets."""

@@ -1,1 +1,0 @@
-"""Words of the app: sentences, numbers, and foreign text made safe."""
