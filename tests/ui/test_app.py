@@ -11,11 +11,11 @@ from app_pages import switch_page
 from streamlit.testing.v1 import AppTest
 
 from toylab.config import RunConfig
+from toylab.formatting import short
 from toylab.ui import router, session, settings
 from toylab.ui.jobs import JobState, Snapshot
 from toylab.ui.pages.lab import words
 from toylab.ui.runs.stored import first_run
-from toylab.ui.text import short
 
 APP = Path(__file__).parents[2] / "app.py"
 

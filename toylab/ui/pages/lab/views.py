@@ -14,13 +14,13 @@ import pandas as pd
 import streamlit as st
 
 from toylab.config import RunConfig, with_changes
+from toylab.formatting import short
 from toylab.ui import scene, session
 from toylab.ui.charts import curves, theme
 from toylab.ui.components.player import player
 from toylab.ui.jobs import JobState, TrainingJob
 from toylab.ui.pages.lab import view_charts
 from toylab.ui.runs import stored
-from toylab.ui.text import short
 
 if TYPE_CHECKING:
     from toylab.diagnostics.views import FewSteps, Field, Trajectories

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from toylab.formatting import short
 from toylab.ui import scene, session, settings
 from toylab.ui.charts import theme
 from toylab.ui.pages.maps import map_charts
 from toylab.ui.runs import shelf, stored
-from toylab.ui.text import short
 from toylab.ui.widgets import controls
 from toylab.ui.widgets.parts import RAIL_WIDTH, guarded, heading
 
