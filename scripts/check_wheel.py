@@ -36,7 +36,8 @@ SDIST_NEEDS = (
 )
 MAX_MEGABYTES = {"wheel": 3, "sdist": 14}
 """The weights of the feature nets are 0.8 MB of the wheel."""
-UNWANTED = ("__pycache__", ".pyc", ".git/", ".venv", "/runs/", ".ruff_cache", ".pytest_cache", ".hypothesis")
+UNWANTED = ("__pycache__", ".pyc", ".git/", ".venv", ".ruff_cache", ".pytest_cache", ".hypothesis")
+"""Parts of names that no archive may hold; nor may it hold the folder runs/ of the checkout."""
 
 
 def main() -> None:
@@ -109,7 +110,7 @@ def check_sdist(sdist: Path) -> None:
         held = {member.name.split("/", 1)[1] for member in archive.getmembers() if "/" in member.name}
     wanted = {*files_of("toylab"), *files_of("tests"), *SDIST_NEEDS, *COPIES}
     assert wanted <= held, f"missing {sorted(wanted - held)}"
-    unwanted = [name for name in held if any(part in f"/{name}" for part in UNWANTED)]
+    unwanted = [name for name in held if is_unwanted(name)]
     assert not unwanted, unwanted
     check_size("sdist", sdist)
 
@@ -159,7 +160,13 @@ def serve(python: Path, folder: Path) -> None:
 def files_of(folder: str) -> set[str]:
     """The files below ``folder`` except caches."""
     found = {path.relative_to(ROOT).as_posix() for path in (ROOT / folder).rglob("*") if path.is_file()}
-    return {name for name in found if not any(part in f"/{name}" for part in UNWANTED)}
+    return {name for name in found if not is_unwanted(name)}
+
+
+def is_unwanted(name: str) -> bool:
+    """Whether a file, named from the root of the checkout, is a cache or a run."""
+    # Only runs/ at the root: toylab/ui/runs is a package.
+    return name.startswith("runs/") or any(part in name for part in UNWANTED)
 
 
 def healthy(address: str) -> bool:
