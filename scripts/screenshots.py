@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--pages", default="", help="comma-separated names of page modules; all by default")
     parser.add_argument("--steps", default="2000", help="steps of the run; a value that the Lab offers")
     options = parser.parse_args()
-    found = {name_of(module): module for module in router.modules()}
+    found = {router.name_of(module): module for module in router.modules()}
     wanted = options.pages.split(",") if options.pages else list(found)
     if unknown := sorted(set(wanted) - set(found)):
         parser.error(f"unknown page {', '.join(unknown)}; choices: {', '.join(found)}")
@@ -109,11 +109,6 @@ def small(picture: bytes) -> bytes:
         if len(packed) <= MAX_BYTES:
             break
     return packed
-
-
-def name_of(module: ModuleType) -> str:
-    """Name of the page in the address."""
-    return module.__name__.rsplit(".", 1)[1]
 
 
 @contextlib.contextmanager

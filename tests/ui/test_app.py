@@ -48,7 +48,7 @@ def texts(at: AppTest) -> str:
 def test_every_page_runs(app, page):
     app.run()
     if page is not router.modules()[0]:
-        switch_page(app, page.__name__.rsplit(".", 1)[1]).run()
+        switch_page(app, router.name_of(page)).run()
     assert not app.exception
     assert not app.error
 
@@ -195,7 +195,7 @@ def test_a_full_queue_is_one_line_on_the_page(app, monkeypatch):
 
 def test_a_new_dataset_needs_no_edit_of_the_app(app):
     from toylab.data import datasets
-    from toylab.data.mixture import isotropic_mixture
+    from toylab.data.mixtures import isotropic_mixture
 
     settings.dataset_names.cache_clear()
     datasets.names()

@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 import toylab as tl
 from toylab.evaluation import evaluate
-from toylab.metrics.floor import Score
+from toylab.metrics.score import Score
 from toylab.metrics.statistics import paired_difference
 from toylab.training import Run
 from toylab.ui import settings

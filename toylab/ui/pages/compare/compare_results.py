@@ -11,7 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from toylab.formatting import short
-from toylab.metrics.floor import Score
+from toylab.metrics.score import Score
 from toylab.storage.cache import report_internal
 from toylab.ui import scene, session, settings
 from toylab.ui.charts import compare_charts, curves, theme

@@ -10,7 +10,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from toylab.config import FIELDS, Change, RunConfig
-from toylab.metrics.floor import Score
+from toylab.metrics.score import Score
 from toylab.metrics.statistics import Interval, difference_of_means, paired_difference
 from toylab.ui.runs import shelf, stored
 from toylab.ui.runs.importing import Imported
