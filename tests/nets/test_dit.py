@@ -11,7 +11,7 @@ from toylab.nets import flat_net, nets
 from toylab.nets.dit import dit
 from toylab.nets.patches import from_patches, positions, to_patches
 from toylab.nets.transformer import attention
-from toylab.training.budget import matmul_flops
+from toylab.training.cost import matmul_flops
 from toylab.types import DataShape
 
 DIGITS = DataShape(64, (8, 8, 1), 10)

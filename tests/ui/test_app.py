@@ -48,7 +48,7 @@ def texts(at: AppTest) -> str:
 def test_every_page_runs(app, page):
     app.run()
     if page is not router.modules()[0]:
-        switch_page(app, page.__name__.rsplit(".", 1)[1]).run()
+        switch_page(app, router.name_of(page)).run()
     assert not app.exception
     assert not app.error
 

@@ -4,9 +4,11 @@ import math
 from collections.abc import Sequence
 from concurrent.futures import Future
 
+import jax
 import streamlit as st
 
 from toylab.config import RunConfig
+from toylab.experiments.compare import step_seconds
 from toylab.formatting import duration, short
 from toylab.ui import scene, session, settings
 from toylab.ui.charts import theme
@@ -164,11 +166,6 @@ def _measured(pending: bool) -> None:
 
 
 def _step_seconds(config: RunConfig) -> tuple[float, int]:
-    # Here, since they import JAX: seconds that the page should not wait for.
-    import jax
-
-    from toylab.experiments.compare import step_seconds
-
     return step_seconds(config), jax.local_device_count()
 
 
