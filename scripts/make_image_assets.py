@@ -20,8 +20,9 @@ from toylab.storage.atomic import atomic_write_json
 from toylab.storage.header import SCHEMA
 from toylab.storage.run_folder import environment, is_run
 from toylab.training import Run
-from toylab.ui.pages.images import image_work
-from toylab.ui.runs.image_entries import EVALUATIONS
+from toylab.ui.pages.images import grids
+from toylab.ui.runs import stored
+from toylab.ui.runs.entry import EVALUATIONS
 
 ASSETS = Path(__file__).parents[1] / "toylab" / "ui" / "assets"
 BETAS = (0.0, 0.5, 1.0)
@@ -51,7 +52,7 @@ def main() -> None:
         "environment": environment(),
         "settings": settings,
         "classes": shape.num_classes,
-        "cost": image_work.count(runs[0].config),
+        "cost": grids.count(runs[0].config),
         "runs": measured,
     }
     path = ASSETS / "first_images.json"
@@ -59,8 +60,8 @@ def main() -> None:
     pictures = ASSETS / "first_images.npz"
     np.savez_compressed(
         pictures,
-        real=image_work.real_images(runs[0].config.dataset, shape.num_classes),
-        samples=np.stack([[image_work.draw(run, nfe) for nfe in EVALUATIONS] for run in runs]),
+        real=stored.real_images(runs[0].config.dataset, shape.num_classes),
+        samples=np.stack([[grids.draw(run, nfe) for nfe in EVALUATIONS] for run in runs]),
     )
     for each in (path, pictures):
         print(f"{each}: {each.stat().st_size / 1000:.0f} kB")
@@ -80,7 +81,7 @@ def scores_of(run: Run, nfe: int) -> dict[str, Any]:
     assert run.path is not None
     known = run.path / f"image_scores_{nfe}.json"
     if not known.is_file():
-        found = {name: shortened(score.to_json()) for name, score in image_work.scores(run, nfe).items()}
+        found = {name: shortened(score.to_json()) for name, score in grids.scores(run, nfe).items()}
         atomic_write_json(known, found)
     return json.loads(known.read_text())
 
