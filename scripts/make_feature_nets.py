@@ -20,9 +20,16 @@ import numpy as np
 import optax
 
 from toylab.data.images import Images, digits_images, fashion_images
-from toylab.features import fdd_v1, ffd_v1
-from toylab.features.classifier import Classifier, ClassifierSpec, with_unit_features
-from toylab.features.weights import FOLDER, write_weights
+from toylab.features.classifiers import (
+    FDD,
+    FFD,
+    FOLDER,
+    SPECS,
+    Classifier,
+    ClassifierSpec,
+    with_unit_features,
+    write_weights,
+)
 from toylab.storage.provenance import environment
 
 LEARNING_RATE, WEIGHT_DECAY, WARMUP_SHARE = 2e-3, 1e-2, 0.1
@@ -40,8 +47,8 @@ class Recipe(NamedTuple):
 
 
 RECIPES = {
-    fdd_v1.NAME: Recipe(fdd_v1.SPEC, batch_size=64, epochs=40, flips=False),
-    ffd_v1.NAME: Recipe(ffd_v1.SPEC, batch_size=128, epochs=12, flips=True),
+    FDD: Recipe(SPECS[FDD], batch_size=64, epochs=40, flips=False),
+    FFD: Recipe(SPECS[FFD], batch_size=128, epochs=12, flips=True),
 }
 
 
@@ -71,7 +78,7 @@ def main() -> None:
 
 def splits(name: str) -> tuple[Images, Images]:
     """Images to train on and images to test on: 1,347 and 450 digits, 60,000 and 10,000 clothes."""
-    if name == fdd_v1.NAME:
+    if name == FDD:
         digits = digits_images()
         order = np.random.default_rng(0).permutation(len(digits.labels))
         first, second = order[:1347], order[1347:]

@@ -20,7 +20,7 @@ from toylab.features import Gaussian, ImageScore, Yardstick
 from toylab.features.scores import ACCURACY, KERNEL
 from toylab.metrics import floor, metrics
 from toylab.metrics.base import can_be_scored
-from toylab.metrics.floor import Floor, Score
+from toylab.metrics.score import Floor, Score
 from toylab.nets.sampling import balanced_labels
 from toylab.training import Run
 from toylab.types import DataShape

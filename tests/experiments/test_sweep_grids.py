@@ -16,7 +16,7 @@ from toylab.experiments.sweep.forecast import Forecast
 from toylab.experiments.sweep.grids import paper_grid
 from toylab.experiments.sweep.table import grid_table
 from toylab.experiments.sweep.timing import Piece, Timing, read_timing
-from toylab.metrics.floor import Score
+from toylab.metrics.score import Score
 
 
 def result(dataset, beta, seed, value, floor, n):

@@ -195,7 +195,7 @@ def test_a_full_queue_is_one_line_on_the_page(app, monkeypatch):
 
 def test_a_new_dataset_needs_no_edit_of_the_app(app):
     from toylab.data import datasets
-    from toylab.data.mixture import isotropic_mixture
+    from toylab.data.mixtures import isotropic_mixture
 
     settings.dataset_names.cache_clear()
     datasets.names()

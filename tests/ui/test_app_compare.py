@@ -16,7 +16,7 @@ import toylab as tl
 from toylab.evaluation import evaluate
 from toylab.experiments.results import reading
 from toylab.formatting import with_error
-from toylab.metrics.floor import Score
+from toylab.metrics.score import Score
 from toylab.metrics.statistics import Interval, paired_difference
 from toylab.training import Run
 from toylab.ui import settings

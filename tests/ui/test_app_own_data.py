@@ -246,7 +246,7 @@ def test_the_oracle_works_on_own_data(kind, x64):
     ],
 )
 def test_spare_components_change_no_law(dataset, options, bigger, x64):
-    from toylab.data.mixture import isotropic_mixture
+    from toylab.data.mixtures import isotropic_mixture
     from toylab.data.oracle import Oracle
 
     filled = tl.dataset(dataset, **options)

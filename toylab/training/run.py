@@ -13,9 +13,9 @@ from jaxtyping import Array, Float, UInt8
 
 from toylab.config import Change, RunConfig, with_changes
 from toylab.data import AbstractDataset
-from toylab.data.options import number, whole
 from toylab.devices.parallel import single_precision
 from toylab.nets import flat_net
+from toylab.options import number, whole
 from toylab.plots.images import GRID_ROWS, class_order, columns_of, tiled, to_bytes
 from toylab.plots.notebook import notebook_html
 from toylab.storage import run_folder

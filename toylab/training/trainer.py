@@ -14,7 +14,7 @@ from toylab.data import AbstractDataset
 from toylab.devices.parallel import single_precision
 from toylab.devices.sharding import AskedLayout
 from toylab.metrics.base import can_be_scored
-from toylab.metrics.sliced import SlicedReference
+from toylab.metrics.wasserstein import SlicedReference
 from toylab.training.ensemble import Ensemble
 from toylab.training.experiment import Experiment, build_experiment, with_live_settings
 from toylab.training.run import Run

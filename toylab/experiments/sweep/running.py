@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from toylab.experiments.sweep.cells import Cell
-from toylab.metrics.scores import HEADLINE, read_score, write_scores
+from toylab.metrics.score import HEADLINE, read_score, write_scores
 from toylab.storage import run_folder
 
 SCORES = run_folder.SCORES

@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt8
 
 from toylab.config import Change, RunConfig
 from toylab.experiments.results import Result, run_label
-from toylab.metrics.floor import Score
+from toylab.metrics.score import Score
 
 if TYPE_CHECKING:  # toylab.training takes about a second to import: not before the first page is drawn
     from toylab.training import Run

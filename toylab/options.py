@@ -1,4 +1,4 @@
-"""Checks of dataset options, which may come from JSON or a widget: errors name the option and the value."""
+"""Checks of options that may come from JSON, the command line or a widget: errors name the option and the value."""
 
 from typing import TypeGuard
 
@@ -9,6 +9,7 @@ Number = float | int
 
 
 def _is_number(value: object) -> TypeGuard[Number]:
+    # bool is a subclass of int, but `std=true` is a mistyped option, not the number 1.
     return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
@@ -50,8 +51,7 @@ def array(name: str, value: object) -> Float[np.ndarray, "..."]:
     """``value`` (nested lists, an array, a number) as a finite float64 array.
 
     Raises:
-        ValueError: ragged, not numbers, or an entry that is not finite; the message names the first such
-        entry.
+        ValueError: ragged, not numbers, or an entry that is not finite; the message names the first such entry.
     """
     try:
         result = np.asarray(value, np.float64)

@@ -1,4 +1,4 @@
-"""Schedules that move beta to an end value over the first part of training."""
+"""Rules that do not look at the batch: one beta for all of training, or a schedule over its progress."""
 
 from abc import abstractmethod
 from typing import ClassVar
@@ -10,13 +10,26 @@ from toylab.coefficients.base import AbstractCoefficient, Situation, coefficient
 from toylab.types import Scalar
 
 
+@coefficients.register("constant", citation="lu2026variance")
+class Constant(AbstractCoefficient):
+    """The same beta at every step and every pair of times."""
+
+    formula: ClassVar[str] = r"\beta(k) = \beta_0"
+
+    beta: float = eqx.field(default=0.5, converter=float)
+
+    def __call__(self, at: Situation) -> Scalar:
+        """beta."""
+        return jnp.asarray(self.beta, at.t.dtype)
+
+
 class AbstractAnneal(AbstractCoefficient):
     """beta + (end - beta) * shape(s), s = min(progress / until, 1), shape from 0 to 1.
 
     Args:
         beta: value at the start.
-        end: value from the share ``until`` of training on.
-        until: share of training in (0, 1].
+        end: value after the share ``until`` of training.
+        until: share of training, in (0, 1].
     """
 
     beta: float = eqx.field(default=1.0, converter=float)
