@@ -416,7 +416,7 @@ def test_a_lane_that_diverged_has_no_score_however_near_it_was():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"steps": 7}, "share steps: 7 is not 100000"),
+        ({"steps": 7}, "share steps, got 100000 and 7"),
         ({"dataset": "two_moons"}, "share dataset, got 'two_gaussians' and 'two_moons'"),
     ],
 )
