@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--pages", default="", help="comma-separated names of page modules; all by default")
     parser.add_argument("--steps", default="2000", help="length of the run; one that the Lab offers")
     options = parser.parse_args()
-    found = {name_of(module): module for module in router.modules()}
+    found = {router.name_of(module): module for module in router.modules()}
     wanted = options.pages.split(",") if options.pages else list(found)
     if unknown := sorted(set(wanted) - set(found)):
         parser.error(f"no page {', '.join(unknown)}; choices: {', '.join(found)}")
@@ -109,11 +109,6 @@ def small(picture: bytes) -> bytes:
         if len(packed) <= MAX_BYTES:
             break
     return packed
-
-
-def name_of(module: ModuleType) -> str:
-    """The page's name in the address."""
-    return module.__name__.rsplit(".", 1)[1]
 
 
 @contextlib.contextmanager

@@ -8,7 +8,6 @@ import pytest
 import toylab as tl
 from toylab.features import fit_gaussian, load
 from toylab.plots.images import tiled, to_bytes
-from toylab.training.image_plot import image_plot
 from toylab.ui.pages.images import image_work
 from toylab.ui.runs import image_files
 from toylab.ui.runs.export import zip_folder
@@ -90,7 +89,7 @@ def test_the_page_of_images_draws_and_scores_a_zip(run, monkeypatch):
 
 
 def test_a_plot_is_samples_beside_data_of_the_same_classes(run):
-    figure = image_plot(run)
+    figure = run.plot()
     samples, data = (panel.images[0].get_array() for panel in figure.axes[:2])
     np.testing.assert_array_equal(samples, tiled(to_bytes(run.sample(80).reshape(-1, 8, 8, 1)), 10))
     assert data.shape == samples.shape

@@ -228,7 +228,7 @@ def test_a_run_moves_from_eight_devices_to_two_to_one(whole, tmp_path):
         ),
         (
             ["--layout", "zero3", "--method", "re_meanflow"],
-            "a method of two stages needs whole parameters: take the layout data",
+            "two-stage methods do not support zero3; use layout data",
         ),
     ],
 )

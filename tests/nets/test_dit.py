@@ -9,7 +9,7 @@ import pytest
 
 from toylab.nets import flat_net, nets
 from toylab.nets.dit import attention, dit, from_patches, positions, to_patches
-from toylab.training.budget import matmul_flops
+from toylab.training.cost import matmul_flops
 from toylab.types import DataShape
 
 DIGITS = DataShape(64, (8, 8, 1), 10)

@@ -11,11 +11,11 @@ from app_pages import switch_page
 from streamlit.testing.v1 import AppTest
 
 from toylab.config import RunConfig
+from toylab.formatting import short
 from toylab.ui import router, session, settings
 from toylab.ui.jobs import JobState, Snapshot
 from toylab.ui.pages.lab import words
 from toylab.ui.runs.stored import first_run
-from toylab.ui.text import short
 
 APP = Path(__file__).parents[2] / "app.py"
 
@@ -48,7 +48,7 @@ def texts(at: AppTest) -> str:
 def test_every_page_runs(app, page):
     app.run()
     if page is not router.modules()[0]:
-        switch_page(app, page.__name__.rsplit(".", 1)[1]).run()
+        switch_page(app, router.name_of(page)).run()
     assert not app.exception
     assert not app.error
 

@@ -391,7 +391,7 @@ def test_a_bad_upload_is_one_line_that_is_no_markup(app):
     app.file_uploader(key="own_file").set_value(file).run()
     assert not app.exception
     (error,) = app.error
-    assert error.value.startswith(r"a.csv: line 21 has '\[x\]\(//a\)'")
+    assert error.value.startswith(r"a\.csv\: line 21 has \'\[x\]\(//a\)\'")
     assert app.button(key="go").disabled
     choose(app, "two_moons")
     assert not app.error

@@ -49,7 +49,7 @@ def test_the_table_tells_waiting_training_done_and_diverged():
 
 def test_the_means_have_the_interval_of_their_seeds_and_leave_diverged_cells_out():
     scores = [scored(0.1), scored(0.3), scored(0.2), scored(math.nan, 5)]
-    means = sweep_charts.summary(sweep_charts.table(snapshot(scores)), "sw1")
+    means = sweep_charts.summary(snapshot(scores), "sw1")
     expected = mean_interval([0.1, 0.2])
     first, second = means.to_dict("records")
     assert (first["beta"], first["n"], first["low"], first["high"]) == (0.0, 2, expected.low, expected.high)

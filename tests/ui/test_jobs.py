@@ -412,13 +412,13 @@ def test_a_lane_that_diverged_has_no_score_however_near_it_was():
     ("changes", "message"),
     [
         ({"steps": 7}, "share steps: 7 is not 100000"),
-        ({"dataset": "two_moons"}, "share dataset: 'two_moons' is not 'two_gaussians'"),
+        ({"dataset": "two_moons"}, "share dataset, got 'two_gaussians' and 'two_moons'"),
     ],
 )
 def test_lanes_that_cannot_be_watched_together_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         TrainingJob([Lane("a", CONFIG), Lane("b", CONFIG.replace(**changes))])
-    with pytest.raises(ValueError, match="labels of their own, got a, a"):
+    with pytest.raises(ValueError, match="distinct labels, got a, a"):
         TrainingJob([Lane("a", CONFIG), Lane("a", CONFIG)])
     with pytest.raises(ValueError, match="1 to 4 lanes, got 5"):
         TrainingJob([Lane(str(i), CONFIG) for i in range(5)])

@@ -1,4 +1,4 @@
-"""``toylab sweep``: a grid of runs, at once or in steps: plan, run, merge, submit."""
+"""``toylab sweep``: a grid of runs, given by lists or by name, at once or in steps: plan, run, merge, submit."""
 
 import importlib
 import time
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from toylab.cli import parsing
 from toylab.cli.dispatch import DIVERGED, DONE, INTERRUPTED, REQUEUE
@@ -19,8 +19,8 @@ from toylab.cli.train import base_settings, no_divergence_warning, with_settings
 if TYPE_CHECKING:
     from toylab.experiments.sweep import Cell, Scoring
 
+# `toylab sweep STEP`: the module of each is ``sweep_STEP``; that of ``--grid`` is ``sweep_grid``.
 STEPS = ("plan", "run", "merge", "submit")
-"""`toylab sweep STEP`: the module of each is ``sweep_STEP``."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class Flags:
     In steps, for several machines: toylab sweep plan, run, submit (SLURM), merge; each has its own --help.
     """
 
+    grid: Literal["", "images", "paper"] = ""
+    """A named grid in the place of lists, with flags of its own: toylab sweep --grid NAME --help."""
     out: Path = Path("runs/sweep")
     """Folder for the run folders."""
     preset: str | None = None
@@ -54,7 +56,7 @@ class Flags:
 
 
 def parse(argv: Sequence[str]) -> Callable[[], int]:
-    """What the command is to do: a step of a planned sweep, or a sweep at once.
+    """The work of the command as a function: a step of a planned sweep, a named grid, or a sweep at once.
 
     Raises:
         ValueError: a bad flag or value.
@@ -64,6 +66,9 @@ def parse(argv: Sequence[str]) -> Callable[[], int]:
         return partial(step.run, step.parse(argv[1:]))
     if argv and not argv[0].startswith("-"):
         raise ValueError(f"unknown step {argv[0]!r} of a sweep; choices: {', '.join(STEPS)}, or flags alone")
+    if parsing.peek(argv, "--grid"):
+        named = importlib.import_module("toylab.cli.sweep_grid")
+        return partial(named.run, named.parse(argv))
     flags = parse_grid("sweep", Flags, argv)
     check_number("lanes", flags.lanes, 0, 4096)
     return partial(run_at_once, flags)

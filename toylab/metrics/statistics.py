@@ -29,6 +29,18 @@ class Interval(NamedTuple):
 NO_INTERVAL = Interval(math.nan, math.nan, math.nan, 0)
 
 
+def t_quantile(freedom: float, level: float = 0.95) -> float:
+    """Half width of Student's t interval in standard errors.
+
+    The intervals here are made of it, not of the `confidence_interval` of SciPy's t tests: those warn where values are
+    (nearly) equal, as the differences of a run from itself are, and take no standard errors.
+
+    >>> round(t_quantile(4), 3)
+    2.776
+    """
+    return float(stats.t.ppf((1 + level) / 2, freedom))
+
+
 def mean_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> Interval:
     """Mean of independent values with Student's t interval, mean -+ t_{n-1} s / sqrt(n).
 
@@ -47,7 +59,10 @@ def mean_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> 
     """
     array = _finite(values, level)
     mean, n = float(np.mean(array)), len(array)
-    return t_interval(mean, float(np.std(array, ddof=1)) / math.sqrt(n) if n > 1 else math.nan, n, level)
+    if n == 1:
+        return Interval(mean, math.nan, math.nan, 1)
+    half = t_quantile(n - 1, level) * float(np.std(array, ddof=1)) / math.sqrt(n)
+    return Interval(mean, mean - half, mean + half, n)
 
 
 def t_interval(mean: float, stderr: float, n: int, level: float = 0.95) -> Interval:
@@ -58,7 +73,8 @@ def t_interval(mean: float, stderr: float, n: int, level: float = 0.95) -> Inter
     >>> t_interval(2.0, 0.0, 3)
     Interval(mean=2.0, low=2.0, high=2.0, n=3)
     """
-    return _student(mean, stderr, n - 1, n, level)
+    half = t_quantile(n - 1, level) * stderr if n > 1 else math.nan
+    return Interval(mean, mean - half, mean + half, n)
 
 
 def late_mean(values: ArrayLike) -> float:
@@ -151,9 +167,13 @@ def difference_of_means(
     _finite([value, baseline], level)
     variances = np.square([stderr, baseline_stderr])
     total = float(variances.sum())
+    mean = value - baseline
+    if n < 2 or not math.isfinite(total):
+        return Interval(mean, math.nan, math.nan, n)
     # The Welch-Satterthwaite degrees of freedom for equal n; two variances of 0 have none, and need none.
     freedom = total**2 / float((variances**2).sum()) * (n - 1) if total > 0 else n - 1
-    return _student(value - baseline, math.sqrt(total), freedom, n, level)
+    half = t_quantile(freedom, level) * math.sqrt(total)
+    return Interval(mean, mean - half, mean + half, n)
 
 
 def bootstrap_interval(values: Sequence[float], level: float = 0.95, num_resamples: int = 10_000) -> Interval:
@@ -170,18 +190,6 @@ def bootstrap_interval(values: Sequence[float], level: float = 0.95, num_resampl
         (array,), np.mean, n_resamples=num_resamples, confidence_level=level, method="percentile", rng=0
     ).confidence_interval
     return Interval(mean, float(found.low), float(found.high), n)
-
-
-def _student(mean: float, stderr: float, freedom: float, n: int, level: float) -> Interval:
-    """mean -+ t_freedom stderr; no ends without a standard error.
-
-    Not the `confidence_interval` of SciPy's `ttest_1samp`: that one warns where values are (nearly) equal, as the
-    differences of a run from itself are, and takes no standard errors.
-    """
-    if n < 2 or not math.isfinite(stderr):
-        return Interval(mean, math.nan, math.nan, n)
-    half = float(stats.t.ppf((1 + level) / 2, freedom)) * stderr
-    return Interval(mean, mean - half, mean + half, n)
 
 
 def _finite(values: Sequence[float] | np.ndarray, level: float) -> np.ndarray:

@@ -1,6 +1,5 @@
-"""Numbers and foreign text as words on a page."""
+"""Text from files, users and docstrings as Markdown that shows it unchanged; numbers are in `toylab.formatting`."""
 
-import math
 import re
 
 MAX_LENGTH = 80
@@ -26,11 +25,3 @@ def as_markdown(text: str) -> str:
         f"`{piece.strip('`')}`" if index % 2 else re.sub(r"([\\`*_{}\[\]<>#$|~:+\-!^])", r"\\\1", piece)
         for index, piece in enumerate(pieces)
     )
-
-
-def short(value: float) -> str:
-    """Two significant digits, no exponent: 0.095, 2.3, 230, 1,100."""
-    if not math.isfinite(value) or value == 0:
-        return "–" if value else "0"
-    digits = max(0, 1 - math.floor(math.log10(abs(value))))
-    return f"{float(f'{value:.2g}'):,.{digits}f}" if abs(value) < 1e7 else f"{value:.1e}"

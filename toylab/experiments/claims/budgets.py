@@ -3,9 +3,7 @@
 from typing import NamedTuple
 
 from toylab.config import RunConfig, preset
-
-SETS_2D = ("swiss_roll", "pinwheel", "checkerboard", "two_moons", "eight_gaussians", "two_spirals")
-"""The sets of the paper's table, in its order."""
+from toylab.experiments.sweep.grids import PAPER_BETAS, SETS_2D, sparsely_measured
 
 
 class Budget(NamedTuple):
@@ -45,20 +43,15 @@ class Budget(NamedTuple):
 
     def short(self, **settings) -> RunConfig:
         """Our short protocol: batch 64, every gap, EMA tangent."""
-        return self._config({"batch_size": 64, "steps": self.steps, **settings})
+        return sparsely_measured(**{"batch_size": 64, "steps": self.steps, **settings})
 
     def separated(self, **settings) -> RunConfig:
         """Two far modes, small batch: the regime in which beta decides."""
-        return self._config({**preset("separated"), "steps": self.separated_steps, **settings})
+        return sparsely_measured(**{**preset("separated"), "steps": self.separated_steps, **settings})
 
     def paper(self, **settings) -> RunConfig:
         """The paper's protocol, at this budget's number of steps."""
-        return self._config({**preset("paper_2d"), "steps": self.paper_steps, **settings})
-
-    def _config(self, settings: dict) -> RunConfig:
-        # Twenty rows of history: their gradient variance and SW1 cost less than the training between them.
-        config = RunConfig(**{"eval_samples": 1024, **settings})
-        return config.replace(log_every=max(1, config.steps // 20))
+        return sparsely_measured(**{**preset("paper_2d"), "steps": self.paper_steps, **settings})
 
 
 BUDGETS: dict[str, Budget] = {
@@ -103,10 +96,10 @@ BUDGETS: dict[str, Budget] = {
             steps=10_000,
             separated_steps=15_000,
             paper_steps=200_000,
-            betas=tuple(round(0.1 * index, 1) for index in range(11)),
+            betas=PAPER_BETAS,
             grid_sets=SETS_2D,
             dims=(2, 4, 8, 16, 32, 64),
-            dgmm_betas=tuple(round(0.1 * index, 1) for index in range(11)),
+            dgmm_betas=PAPER_BETAS,
             rates=(1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
             score_n=32_768,
             score_keys=4,

@@ -5,6 +5,8 @@ import math
 import numpy as np
 from scipy import special, stats
 
+from toylab.metrics.statistics import t_quantile
+
 MAX_SEEDS = 10_000
 
 
@@ -30,7 +32,7 @@ def power(effect: float, spread: float, n: int, level: float = 0.95) -> float:
     """
     if not (spread > 0 and n >= 2 and 0 < level < 1):
         raise ValueError(f"power needs spread > 0, n >= 2, level in (0, 1), got {spread}, {n}, {level}")
-    shift, critical = math.sqrt(n) * effect / spread, float(stats.t.ppf((1 + level) / 2, n - 1))
+    shift, critical = math.sqrt(n) * effect / spread, t_quantile(n - 1, level)
     # Not scipy's nct, which answers NaN in the tail opposite to the shift.
     bound = critical * np.sqrt(stats.chi2.ppf(_NODES, n - 1) / (n - 1))
     return float(_WEIGHTS @ (special.ndtr(shift - bound) + special.ndtr(-shift - bound)))
@@ -70,7 +72,7 @@ def seeds_for_width(half_width: float, spread: float, level: float = 0.95) -> in
     if not half_width > 0 or not math.isfinite(spread):
         return None
     n = 2
-    while float(stats.t.ppf((1 + level) / 2, n - 1)) * spread / math.sqrt(n) > half_width:
+    while t_quantile(n - 1, level) * spread / math.sqrt(n) > half_width:
         n += max(1, n // 50)
         if n > MAX_SEEDS:
             return None

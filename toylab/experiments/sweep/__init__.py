@@ -1,7 +1,8 @@
 """Grids of runs: planned as a list, trained in lanes, split between machines, merged into one table.
 
-A cell is one config, and its folder is named by the config's hash. What is finished is on disk, whole; running the same
-line again does what is missing.
+A cell is one config, and its folder is named by the config's hash. Finished cells are on disk, whole; the same command
+again does what is missing. Named grids (`grids`) answer one question each: they have a forecast of their time
+(`forecast`), a table with readings (`table`), and files that add up what their calls took (`files`, `timing`).
 """
 
 from toylab.experiments.sweep.cells import Cell, cell_name, plan, shard, where_used

@@ -59,7 +59,8 @@ def show(data: pd.DataFrame, spec: Spec, *, key: str, alt: str, select: str = ""
     event = st.vega_lite_chart(
         data, spec, width=width, key=key, alt=alt, on_select="rerun", selection_mode=select
     )
-    return event.get("selection", {}).get(select, [])
+    # Nothing selected is an empty dictionary, a selection a list.
+    return list(event.get("selection", {}).get(select, []))
 
 
 # Panels.

@@ -19,13 +19,13 @@ from typing import Any, Generic, TypeVar
 from toylab.config import RunConfig
 
 PAUSE_SECONDS = 300.0
-"""A job paused for longer is stopped: it holds a place that others wait for."""
+"""A job paused for longer is stopped: others wait for its place in the queue."""
 
 log = logging.getLogger("toylab.ui.jobs")
 
 
 class JobState(StrEnum):
-    """Where a job stands."""
+    """State of a job."""
 
     QUEUED = "queued"
     COMPILING = "compiling"
@@ -39,7 +39,7 @@ class JobState(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether a job never leaves it."""
+        """Whether a job never leaves this state."""
         return self in TERMINAL
 
 
@@ -51,12 +51,12 @@ ACTIVE = frozenset(JobState) - TERMINAL
 
 @dataclass(frozen=True)
 class View:
-    """What viewers see of any job.
+    """Snapshot of any job.
 
     Attributes:
         seq: grows by one with every snapshot of a job.
-        state: where the job stands.
-        message: one line for the reader where something went wrong, else empty.
+        state: of the job.
+        message: one line on what went wrong, else empty.
     """
 
     seq: int
@@ -68,13 +68,13 @@ V = TypeVar("V", bound=View)
 
 
 class AbstractJob(ABC, Generic[V]):
-    """Work that takes turns on the worker thread and that someone watches.
+    """Work that takes turns on the worker thread, with snapshots for viewers.
 
-    Any thread may call the wishes (`pause`, `resume`, `stop`) and read `snapshot`. Wishes return at once and take
+    Any thread may send requests (`pause`, `resume`, `stop`) and read `snapshot`. Requests return at once and take
     effect before the next unit of work. The worker thread alone calls `work` and `hold`.
 
     Args:
-        snapshot: the first thing to see.
+        snapshot: the first one, before any work.
         slot: which part of the app it belongs to ("lab", "race", "sweep").
     """
 
@@ -92,18 +92,18 @@ class AbstractJob(ABC, Generic[V]):
         self._paused_at: float | None = None
         self._shown_at = -float("inf")
 
-    # Wishes: any thread.
+    # Requests: any thread.
 
     def pause(self) -> None:
-        """Stand still, keeping everything."""
+        """Pause before the next unit of work; the state is kept."""
         self._wish(lambda: setattr(self, "_paused", True))
 
     def resume(self) -> None:
-        """Go on after a pause."""
+        """Continue after a pause."""
         self._wish(lambda: setattr(self, "_paused", False))
 
     def stop(self) -> None:
-        """End here; what was done stays visible."""
+        """End the job; what was done stays visible."""
 
         def wish() -> None:
             self._stopped = True
@@ -114,7 +114,7 @@ class AbstractJob(ABC, Generic[V]):
         self._wish(wish)
 
     def wait_for(self, condition: Callable[[V], bool], timeout: float) -> bool:
-        """Wait until a snapshot fulfils ``condition``; whether one did in time."""
+        """Wait until a snapshot fulfils ``condition``; returns whether one did in time."""
         with self._changed:
             return self._changed.wait_for(lambda: condition(self.snapshot), timeout)
 
@@ -122,7 +122,7 @@ class AbstractJob(ABC, Generic[V]):
 
     @property
     def state(self) -> JobState:
-        """Where the job stands; an active one whose owner has gone is orphaned."""
+        """State of the job; an active one whose owner has gone is orphaned."""
         state = self.snapshot.state
         return JobState.ORPHANED if self.orphaned_at is not None and state not in TERMINAL else state
 
@@ -142,36 +142,36 @@ class AbstractJob(ABC, Generic[V]):
 
     @property
     def yields(self) -> bool:
-        """Whether this is a moment at which others may go first, though the turn is not over."""
+        """Whether other jobs may go first now, before the turn is over."""
         return False
 
     # Work: the worker alone.
 
     def work(self) -> None:
-        """Do one unit: compile, or train one stretch, or act on a wish."""
+        """Do one unit: compile, train for one interval, or act on a request."""
         self._or_fail(self._work)
 
     def hold(self) -> None:
-        """Read as queued: this job wants to train and others do so first."""
+        """Read as queued: other jobs train first."""
         self._or_fail(self._hold)
 
     @abstractmethod
     def _unit(self) -> None:
-        """One unit of work, once stopping and pausing have been looked at."""
+        """One unit of work, after the checks for stop and pause."""
 
     @abstractmethod
     def _view(self, state: JobState) -> dict[str, Any]:
         """Fields of the next snapshot besides seq, state and message."""
 
     def _has_wishes(self) -> bool:
-        """Whether there is something to do even while paused."""
+        """Whether there is a request to act on even while paused."""
         return False
 
     def _rest(self) -> None:
-        """Called whenever the job stands still: paused, or held for others."""
+        """Called when the job is paused or held for others."""
 
     def _or_fail(self, task: Callable[[], None]) -> None:
-        """Do ``task``; an error of any kind ends this job and nothing else."""
+        """Do ``task``; an error of any kind ends this job alone."""
         try:
             task()
         except ValueError as error:
@@ -209,7 +209,7 @@ class AbstractJob(ABC, Generic[V]):
         self.wake()
 
     def _publish(self, state: JobState, message: str = "") -> None:
-        # After a failure nothing is asked any more: what was shown last stays.
+        # After a failure the job is not read any more: the last snapshot stays.
         fields = {} if state is JobState.FAILED else self._view(state)
         with self._changed:
             self._replace(state=state, message=message, **fields)
@@ -223,11 +223,11 @@ class AbstractJob(ABC, Generic[V]):
 
 
 def divergence(step: int, config: RunConfig, label: str = "") -> str:
-    """One line that names the step and the settings at it, and the lane where it has a ``label``."""
+    """One line on a divergence: the lane where it has a ``label``, the step, and the settings at that step."""
     begin = f"{label}: diverged" if label else "Diverged"
     return f"{begin} at step {step:,} with beta = {config.beta:g} and learning rate {config.learning_rate:g}."
 
 
 def is_shutdown(error: Exception) -> bool:
-    """Whether ``error`` only says that the process ends: the engine's thread pools close before all else does."""
+    """Whether ``error`` only says that the process ends: JAX's thread pools close before the rest does."""
     return isinstance(error, RuntimeError) and "interpreter shutdown" in str(error)

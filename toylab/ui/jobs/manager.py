@@ -1,4 +1,4 @@
-"""Many viewers, one worker thread: a queue in which jobs take turns."""
+"""The job manager: one worker thread, and a queue in which the jobs of all browser tabs take turns."""
 
 import atexit
 import logging
@@ -15,11 +15,11 @@ from toylab.ui.jobs.job import AbstractJob, is_shutdown
 MAX_JOBS = 5
 """Active jobs: one that trains and four that wait."""
 TURN_SECONDS = 30.0
-"""After so long a job lets others train, if there are any."""
+"""After this time a job lets others train, if there are any."""
 CLOSE_SECONDS = 10.0
 """At the end of the process: a stretch ends in a tenth of a second, but a compilation cannot be interrupted."""
 GRACE_SECONDS = 15.0
-"""A job whose viewer has gone (a closed tab, a lost network) goes on for so long before it is stopped."""
+"""A job whose browser tab has gone (closed, connection lost) is stopped after this time."""
 
 MAX_COMPUTATIONS = 8
 """Computations that may wait: a page asks for one at a time."""
@@ -31,7 +31,7 @@ log = logging.getLogger("toylab.ui.jobs")
 
 
 class QueueFull(ValueError):
-    """No place left; the message says so in one line."""
+    """Raised when the queue is full."""
 
 
 class JobManager:
@@ -59,11 +59,11 @@ class JobManager:
         """Queue a job.
 
         Args:
-            job: fresh.
-            owner: token of the session that may see and steer it.
+            job: a new one.
+            owner: token of the browser tab that may watch and control it.
 
         Raises:
-            QueueFull: too many wait already.
+            QueueFull: the queue is full.
             ValueError: this owner has an active job.
         """
         with self._condition:
@@ -79,12 +79,12 @@ class JobManager:
         return job
 
     def compute(self, task: Callable[[], T]) -> "Future[T]":
-        """``task()`` on the worker, before the next stretch of training; cancel the future to take it back.
+        """``task()`` on the worker, before training continues; cancel the future to withdraw it.
 
         A task should take seconds at most: while it runs, nothing trains.
 
         Raises:
-            QueueFull: too many wait already.
+            QueueFull: the queue is full.
         """
         with self._condition:
             waiting = [entry for entry in self._computations if not entry[0].cancelled()]
@@ -104,9 +104,9 @@ class JobManager:
             return sum(other.runnable for other in ahead)
 
     def when_idle(self, *chores: Callable[[], None]) -> None:
-        """Work for quiet moments (compiling ahead of need); replaces what was still waiting.
+        """Work for idle times (compiling ahead of need); replaces the chores that still wait.
 
-        Every chore should be short: a job that is submitted waits for the one under way.
+        Every chore should be short: a submitted job waits for the running one.
         """
         with self._condition:
             self._chores = deque(chores)
@@ -121,17 +121,17 @@ class JobManager:
             self._condition.notify_all()
 
     def find(self, job_id: str) -> AbstractJob | None:
-        """The active job of that id, if there is one; ids cannot be guessed."""
+        """The active job with this ID, or None; IDs cannot be guessed."""
         with self._condition:
             return next((job for job in self._jobs if job.id == job_id and job.active), None)
 
     def adopt(self, job: AbstractJob, owner: str) -> None:
-        """The viewer of ``job`` is back, under a new token."""
+        """Give ``job`` to a new owner: its tab is back, under a new token."""
         with self._condition:
             job.owner, job.orphaned_at = owner, None
 
     def close(self) -> None:
-        """Stop everything and end the worker; waits for a stretch of training, or for a compilation under way."""
+        """Stop all jobs and end the worker; waits for the unit of work in progress."""
         with self._condition:
             self._closing = True
             self._chores.clear()
@@ -157,7 +157,7 @@ class JobManager:
                     log.exception("a chore failed")
 
     def _next(self) -> Callable[[], None] | None:
-        """What to do now; waits until there is something, None at the end."""
+        """The next task; waits until there is one, None at the end."""
         with self._condition:
             while not self._closing:
                 self._jobs = [job for job in self._jobs if job.active]
@@ -177,7 +177,7 @@ class JobManager:
     def _pick(self) -> AbstractJob | None:
         """The current job while it has work and its turn lasts, else the one that has waited longest."""
         ready = [job for job in self._jobs if job.runnable]
-        # Someone who waits in front of a screen goes before a job that nobody watches.
+        # Jobs with a viewer go before orphaned ones.
         ready = [job for job in ready if job.orphaned_at is None] or ready
         if not ready:
             self._current = None
@@ -200,14 +200,14 @@ class JobManager:
 
 
 def _take_turn(job: AbstractJob, waiting: list[AbstractJob]) -> None:
-    """One unit of work of ``job``, once those that wait for it say so."""
+    """One unit of work of ``job``, after the jobs that wait for it read as queued."""
     for other in waiting:
         other.hold()
     job.work()
 
 
 def _compute(future: Future, task: Callable[[], Any]) -> None:
-    """Do ``task`` and hand its result, or its error, to those who wait."""
+    """Do ``task`` and put its result or its error into ``future``."""
     if not future.set_running_or_notify_cancel():
         return
     try:

@@ -1,16 +1,18 @@
-"""A grid of runs that fills while someone watches; between two chunks of cells others may train."""
+"""A job that trains a grid of runs, a few at a time; between two chunks of cells other jobs may train."""
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+import jax
 
 from toylab.config import RunConfig
+from toylab.evaluation import evaluate
+from toylab.training.api import group_by_program
+from toylab.training.run import Run
 from toylab.ui.jobs.job import AbstractJob, JobState, View
-
-if TYPE_CHECKING:
-    from toylab.training.run import Run
-    from toylab.ui.jobs.live import LiveTraining
+from toylab.ui.jobs.live import LiveTraining
 
 MAX_CELLS = 64
 SCORE_N = 8192
@@ -20,7 +22,7 @@ SNAPSHOT_SECONDS = 0.3
 
 
 class CellScore(NamedTuple):
-    """What a finished cell is worth; NaN where it diverged.
+    """Scores of a finished cell; NaN where it diverged.
 
     Args:
         sw1: sliced Wasserstein-1 distance to the data.
@@ -41,14 +43,14 @@ class CellScore(NamedTuple):
 
 @dataclass(frozen=True)
 class SweepSnapshot(View):
-    """A sweep at one moment; entries of ``scores`` are None until their cell is finished.
+    """Snapshot of a sweep; entries of ``scores`` are None until their cell is finished.
 
     Attributes:
         configs: the cells.
         scores: one per cell.
-        current: cells that train just now.
+        current: cells in training.
         step: their optimiser steps done.
-        seconds: wall time of the work so far, waiting left out.
+        seconds: wall time of the work so far, without waiting.
     """
 
     configs: tuple[RunConfig, ...]
@@ -59,24 +61,24 @@ class SweepSnapshot(View):
 
     @property
     def num_done(self) -> int:
-        """Cells that are finished."""
+        """Number of finished cells."""
         return sum(score is not None for score in self.scores)
 
     @property
     def share_done(self) -> float:
-        """Share of all steps that is done."""
+        """Fraction of all steps that is done."""
         within = len(self.current) * self.step / self.configs[0].steps if self.current else 0.0
         return min(1.0, (self.num_done + within) / len(self.configs))
 
     @property
     def eta(self) -> float | None:
-        """Seconds of work to go, None before there is a speed."""
+        """Estimated seconds of work left, None before the speed is known."""
         share = self.share_done
         return self.seconds * (1 - share) / share if share > 0.01 else None
 
 
 class SweepJob(AbstractJob[SweepSnapshot]):
-    """Cells trained to their end, a few at a time (as many as there are cores), and scored.
+    """Trains cells to the end, as many at a time as there are cores, and scores them.
 
     Stopping keeps what is finished.
 
@@ -101,7 +103,7 @@ class SweepJob(AbstractJob[SweepSnapshot]):
         self._runs: dict[int, Run] = {}
         self._seconds = 0.0
 
-    def run(self, cell: int) -> "Run":
+    def run(self, cell: int) -> Run:
         """A finished cell.
 
         Raises:
@@ -113,7 +115,7 @@ class SweepJob(AbstractJob[SweepSnapshot]):
 
     @property
     def yields(self) -> bool:
-        """Between two chunks."""
+        """Whether the job is between two chunks of cells."""
         return self._live is None
 
     def _unit(self) -> None:
@@ -137,12 +139,6 @@ class SweepJob(AbstractJob[SweepSnapshot]):
             self._publish(JobState.RUNNING)
 
     def _begin_chunk(self) -> None:
-        # Here, since it brings in JAX.
-        import jax
-
-        from toylab.training.api import group_by_program
-        from toylab.ui.jobs.live import LiveTraining
-
         configs = self.snapshot.configs
         if not self.snapshot.num_done:
             self._publish(JobState.COMPILING)
@@ -151,7 +147,7 @@ class SweepJob(AbstractJob[SweepSnapshot]):
         self._live = LiveTraining([configs[cell] for cell in self._cells], self.clock)
         self._live.advance(1)
 
-    def _finish_chunk(self, live: "LiveTraining") -> None:
+    def _finish_chunk(self, live: LiveTraining) -> None:
         for cell, run in zip(self._cells, live.runs(), strict=True):
             self._runs[cell] = run
             self._scores[cell] = _score(run)
@@ -167,10 +163,8 @@ class SweepJob(AbstractJob[SweepSnapshot]):
         }
 
 
-def _score(run: "Run") -> CellScore:
+def _score(run: Run) -> CellScore:
     """A run's score at ``SCORE_N`` samples; NaN where it diverged."""
-    from toylab.evaluation import evaluate
-
     history = run.history
     later = history.iloc[len(history) // 2 :]
     measured = CellScore(

@@ -1,6 +1,5 @@
 """The editors of own data, behind a button below the dataset picker, and what this tab has made with them."""
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +10,7 @@ from toylab.storage.points_file import MIN_POINTS
 from toylab.ui import own_data, session
 from toylab.ui.components import drawpad
 from toylab.ui.own_data import HEAVY, MIXTURE, MODES, RADIUS, SPREADS, WEIGHTS, OwnPoints
+from toylab.ui.text import plain
 
 MAX_MEGABYTES = 1
 PAD, FILE = "drawpad", "own_file"
@@ -138,5 +138,4 @@ def _take(kind: str, make: Callable[[], OwnPoints]) -> None:
 def _say_error() -> None:
     kind, line = st.session_state.get("own_error", ("", ""))
     if line and st.session_state.get("dataset") == kind:
-        # Words of a file: none of them may be read as markup.
-        st.error(re.sub(r"([\\`*_{}\[\]()<>#$|~!])", r"\\\1", line))
+        st.error(plain(line, 400))  # it quotes the file

@@ -9,10 +9,10 @@ import pandas as pd
 import streamlit as st
 from jaxtyping import Float
 
+from toylab.formatting import short
 from toylab.ui import scene
 from toylab.ui.charts import curves, theme
 from toylab.ui.jobs import JobState, Lane, Snapshot
-from toylab.ui.text import short
 
 CURVES = (("loss", "Loss"), ("grad_variance", "Gradient variance"), ("sw1", "Wasserstein distance"))
 Kind = Literal["job", "stored", "preview"]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from toylab.ui import session
+from toylab.ui import session, settings
 from toylab.ui.jobs import AbstractJob, JobState, Snapshot, TrainingJob
 from toylab.ui.widgets import controls
 
@@ -95,7 +95,5 @@ def _step(slot: str, count: int) -> None:
 
 def _retry(rate: float) -> None:
     # The callback runs before the widgets do, so it may move the selector.
-    st.session_state["lr"] = rate = min(
-        controls.settings.LEARNING_RATES, key=lambda choice: abs(choice / rate - 1)
-    )
+    st.session_state["lr"] = rate = min(settings.LEARNING_RATES, key=lambda choice: abs(choice / rate - 1))
     session.start(controls.config().replace(learning_rate=rate))

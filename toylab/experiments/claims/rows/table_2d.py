@@ -5,8 +5,9 @@ from typing import ClassVar
 
 from toylab.config import RunConfig
 from toylab.experiments.claims.base import AbstractClaim, claims
-from toylab.experiments.claims.budgets import SETS_2D, Budget
+from toylab.experiments.claims.budgets import Budget
 from toylab.experiments.claims.comparisons import gain, seeded, variance_cut
+from toylab.experiments.sweep.grids import SETS_2D
 
 REDUCTIONS = {
     "swiss_roll": 0.54,

@@ -6,6 +6,7 @@ from typing import Any
 
 import streamlit as st
 
+from toylab.formatting import DASH, counted, number, percent, true_minus
 from toylab.storage.untrusted import one_line
 from toylab.ui import session
 from toylab.ui.charts.theme import palette
@@ -186,7 +187,7 @@ def _table(effects: list[Mapping[str, Any]]) -> str:
 
 def _behind(effect: Mapping[str, Any]) -> str:
     """Seeds, n, floor, and how many seeds the claimed size takes."""
-    parts = [f"{len(effect['values'])} seeds", f"n = {effect['n']:,}"]
+    parts = [counted(len(effect["values"]), "seed"), f"n = {effect['n']:,}"]
     if effect["lost"]:
         parts.insert(1, f"{effect['lost']} lost")
     if effect["floor"] is not None:
@@ -204,8 +205,5 @@ def _claimed(effect: Mapping[str, Any]) -> str:
 
 
 def _value(value: float | None, unit: str) -> str:
-    """Three digits; per cent for shares."""
-    if value is None:
-        return "–"
-    text = f"{100 * value:.1f}%" if unit == "share" else f"{value:.3g}"
-    return text.replace("-", "−")
+    """Three significant digits; per cent for shares."""
+    return DASH if value is None else true_minus(percent(value) if unit == "share" else number(value, 3))

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from toylab.formatting import short
 from toylab.metrics.score import Score
 from toylab.storage.cache import report_internal
 from toylab.ui import scene, session, settings
@@ -17,7 +18,7 @@ from toylab.ui.charts import compare_charts, curves, theme
 from toylab.ui.jobs import QueueFull
 from toylab.ui.pages.compare import comparing
 from toylab.ui.pages.compare.comparing import METRIC, NUM_KEYS, Entry
-from toylab.ui.text import plain, short
+from toylab.ui.text import plain
 from toylab.ui.widgets.parts import guarded
 
 if TYPE_CHECKING:

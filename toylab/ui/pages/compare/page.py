@@ -5,10 +5,11 @@ from collections.abc import Mapping
 import pandas as pd
 import streamlit as st
 
+from toylab.formatting import short
 from toylab.ui.charts import compare_charts, theme
 from toylab.ui.pages.compare import choosing, compare_results, comparing
 from toylab.ui.pages.compare.comparing import Entry
-from toylab.ui.text import plain, short
+from toylab.ui.text import plain
 
 TITLE = "Compare"
 ORDER = 30

@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from toylab.formatting import short
 from toylab.plots.images import bytes_png, columns_of
 from toylab.ui.charts import compare_charts, theme
 from toylab.ui.pages.compare import comparing
 from toylab.ui.runs.image_entries import Bytes, ImageEntry
-from toylab.ui.text import plain, short
+from toylab.ui.text import plain
 
 TITLES = {
     "loss": "Loss",

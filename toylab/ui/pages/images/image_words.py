@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from toylab.config import RunConfig
+from toylab.formatting import short
 from toylab.metrics.statistics import Interval, difference_of_means, paired_difference, t_interval
 from toylab.plots.images import columns_of
 from toylab.ui.pages.compare.compare_results import decimals
 from toylab.ui.pages.compare.comparing import verdict
 from toylab.ui.runs.image_entries import ImageEntry, Number, distance_of, siblings
-from toylab.ui.text import plain, short
+from toylab.ui.text import plain
 
 KERNEL, ACCURACY = "kernel_distance", "label_accuracy"
 Scores = Mapping[str, Number]

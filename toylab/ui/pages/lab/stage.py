@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from toylab.formatting import short
 from toylab.ui.charts import theme
 from toylab.ui.jobs import JobState, Snapshot
 from toylab.ui.pages.lab import words
 from toylab.ui.pages.lab.views import Shown
-from toylab.ui.text import short
 from toylab.ui.widgets import stage
 from toylab.ui.widgets.stage import Kind
 

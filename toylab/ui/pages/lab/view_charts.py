@@ -5,6 +5,7 @@ import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
 
+from toylab.formatting import short
 from toylab.ui.charts.grammar import (
     FINE,
     LINE_WIDTH,
@@ -23,7 +24,6 @@ from toylab.ui.charts.grammar import (
     value,
 )
 from toylab.ui.charts.theme import Palette
-from toylab.ui.text import short
 
 STEPS_HEIGHT = 398
 HEAD_SHARE = 0.85

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
+from toylab.formatting import short
 from toylab.ui.jobs import JobState, Snapshot
-from toylab.ui.text import short
 from toylab.ui.widgets.stage import Kind, waiting
 
 

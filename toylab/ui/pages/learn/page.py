@@ -2,12 +2,13 @@
 
 import streamlit as st
 
+from toylab.formatting import percent, short, true_minus
 from toylab.ui import session
 from toylab.ui.charts.theme import palette
 from toylab.ui.pages.learn import glossary, separation
 from toylab.ui.pages.learn.cards import CARDS, NUM_SEEDS, SCORE_N, Card, Evidence, evidence
 from toylab.ui.references import references
-from toylab.ui.text import as_markdown, short
+from toylab.ui.text import as_markdown
 from toylab.ui.widgets import links
 from toylab.ui.widgets.parts import heading
 
@@ -77,7 +78,7 @@ def measured_line(found: Evidence) -> str:
         when = f"at step {first}" if first == last else f"between steps {first} and {last}"
         return f"Every run diverged {when}."
     assert found.change is not None
-    mean, low, high = (f"{100 * share:+.0f}%".replace("-", "−") for share in found.change)
+    mean, low, high = (true_minus(percent(share, 0, sign=True)) for share in found.change)
     return _unbroken(
         f"Sliced W1 after {found.steps:,} steps: {_range(found.baseline)} at β = 0, "
         f"{_range(found.chosen)} at β = {found.beta:g}; floor {short(found.floor or 0)}. "

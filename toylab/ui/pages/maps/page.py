@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from toylab.data import datasets
+from toylab.formatting import short
 from toylab.ui import scene, session, settings
 from toylab.ui.charts import theme
 from toylab.ui.pages.maps import map_charts
 from toylab.ui.runs import shelf, stored
-from toylab.ui.text import short
 from toylab.ui.widgets import controls
 from toylab.ui.widgets.parts import RAIL_WIDTH, guarded, heading
 
@@ -131,8 +132,7 @@ def _asked() -> "Future[Maps]":
 
 
 def _compute(data: str, source: str, run: "Run | None", r: float) -> "Maps":
-    # Here, since it imports JAX: seconds that the page should not wait for.
-    from toylab.data import datasets
+    # Here, since it takes 0.4 s that the first page should not wait for.
     from toylab.diagnostics.maps import maps
 
     if source == STORED:
@@ -202,7 +202,7 @@ def summary(found: "Maps", field: str, layer: int) -> str:
     mean = float(np.average(values[known], weights=weights[known])) if known.any() else float("nan")
     if field != "noise":
         return f"mean {short(mean)}"
-    from toylab.diagnostics.quadratic import top_share  # imports JAX
+    from toylab.diagnostics.quadratic import top_share  # as in _compute
 
     share = top_share(values[known], weights[known] / weights[known].sum())
     return f"mean {short(mean)}, {share:.0%} of it from 1% of the points"

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from toylab.formatting import short
 from toylab.ui.charts import theme
 from toylab.ui.jobs import JobState, Snapshot
-from toylab.ui.text import short
 from toylab.ui.widgets import stage
 from toylab.ui.widgets.stage import Kind, waiting
 

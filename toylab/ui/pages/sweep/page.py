@@ -4,17 +4,19 @@ import math
 from collections.abc import Sequence
 from concurrent.futures import Future
 
+import jax
 import streamlit as st
 
 from toylab.config import RunConfig
+from toylab.experiments.compare import step_seconds
+from toylab.formatting import duration, short
 from toylab.ui import scene, session, settings
 from toylab.ui.charts import theme
 from toylab.ui.jobs import JobState, SweepJob, SweepSnapshot, divergence
 from toylab.ui.jobs.sweep_job import SCORE_N
 from toylab.ui.pages.sweep import sweep_charts
-from toylab.ui.pages.sweep.sweep_words import duration, sentence, status_line
+from toylab.ui.pages.sweep.sweep_words import sentence, status_line
 from toylab.ui.runs import shelf, stored
-from toylab.ui.text import short
 from toylab.ui.widgets import controls, transport
 from toylab.ui.widgets.parts import RAIL_WIDTH, guarded, heading
 from toylab.ui.widgets.stage import Kind
@@ -163,11 +165,6 @@ def _measured(pending: bool) -> None:
 
 
 def _step_seconds(config: RunConfig) -> tuple[float, int]:
-    # Here, since they import JAX: seconds that the page should not wait for.
-    import jax
-
-    from toylab.experiments.compare import step_seconds
-
     return step_seconds(config), jax.local_device_count()
 
 
@@ -217,7 +214,7 @@ def _live(drawn_state: JobState | None) -> None:
             chosen = sweep_charts.grid(cells, metric, palette, "sweep_grid", selectable=idle)
         with st.container(key="sweep_curve_box"):
             st.markdown("**Over β**, means with 95% intervals")
-            sweep_charts.over_beta(cells, metric, palette, "sweep_over_beta")
+            sweep_charts.over_beta(snapshot, metric, palette, "sweep_over_beta")
     with st.container(key="sweep_sentence"):
         place = session.manager().place(job) if job is not None else 0
         text = sentence(snapshot, kind, place)

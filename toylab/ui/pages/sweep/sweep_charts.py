@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from toylab.metrics.statistics import mean_interval
+from toylab.experiments.results import Arm, Result, group, value_of
+from toylab.metrics.score import Score
 from toylab.ui.charts.grammar import (
     LINE_WIDTH,
     NUMBER,
@@ -27,6 +28,7 @@ from toylab.ui.charts.grammar import (
 )
 from toylab.ui.charts.theme import Palette
 from toylab.ui.jobs import SweepSnapshot
+from toylab.ui.jobs.sweep_job import SCORE_KEYS, SCORE_N
 
 METRICS = {
     "sw1": "Wasserstein distance",
@@ -54,22 +56,29 @@ def table(snapshot: SweepSnapshot) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def summary(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Per beta the number of finished seeds, their mean and its 95% t interval (none from a single seed)."""
-    rows = []
-    done = (cells["state"] == "done").to_numpy()
-    for beta in np.unique(cells["beta"].to_numpy(float)[done]):
-        values = cells[metric].to_numpy(float)[done & (cells["beta"].to_numpy(float) == beta)]
-        found = mean_interval(values) if len(values) > 1 else None
-        rows.append(
-            {
-                "beta": beta,
-                "n": len(values),
-                "mean": float(np.mean(values)),
-                "low": found.low if found else math.nan,
-                "high": found.high if found else math.nan,
-            }
+def arms(snapshot: SweepSnapshot) -> list[Arm]:
+    """The finished cells as results, an arm per beta in ascending order."""
+    results = [
+        Result(
+            config,
+            "done" if score.diverged_at < 0 else "diverged",
+            Score(score.sw1, score.stderr, SCORE_N, score.floor, SCORE_KEYS),
+            {"loss": score.loss, "grad_variance": score.grad_variance},
         )
+        for config, score in zip(snapshot.configs, snapshot.scores, strict=True)
+        if score is not None
+    ]
+    return sorted(group(results, lambda result: result.config.beta), key=lambda arm: arm.key)
+
+
+def summary(snapshot: SweepSnapshot, metric: str) -> pd.DataFrame:
+    """Per beta the number of finished seeds, their mean and its 95% t interval (NaN from a single seed)."""
+    read = value_of if metric == "sw1" else lambda result: result.others[metric]
+    rows = []
+    for arm in arms(snapshot):
+        if arm.counted:
+            found = arm.interval(read)
+            rows.append((arm.key, found.n, found.mean, found.low, found.high))
     return pd.DataFrame(rows, columns=["beta", "n", "mean", "low", "high"])
 
 
@@ -110,10 +119,11 @@ def grid(cells: pd.DataFrame, metric: str, palette: Palette, key: str, *, select
     return int(chosen[0]["cell"]) if chosen else None
 
 
-def over_beta(cells: pd.DataFrame, metric: str, palette: Palette, key: str) -> None:
+def over_beta(snapshot: SweepSnapshot, metric: str, palette: Palette, key: str) -> None:
     """Finished cells over beta, their means with 95% intervals, and the floor of the distance."""
+    cells = table(snapshot)
     done = cells.loc[cells["state"] == "done"]
-    means = summary(cells, metric)
+    means = summary(snapshot, metric)
     points = done.assign(kind="seed", value=done[metric])[["beta", "seed", "value", "kind"]]
     bands = means.rename(columns={"mean": "value"}).assign(kind="mean", bottom=means["low"].clip(lower=1e-9))
     floor = float(np.mean(done["floor"].to_numpy(float))) if metric == "sw1" and len(done) else math.nan

@@ -1,21 +1,11 @@
 """What the page Sweep says: where the grid stands, what its scores carry, and why there may be none."""
 
-import math
-
+from toylab.experiments.results import finite_mean
+from toylab.formatting import counted, duration, interval, short
 from toylab.ui.jobs import JobState, SweepSnapshot, divergence
 from toylab.ui.jobs.sweep_job import SCORE_N
 from toylab.ui.pages.sweep import sweep_charts
-from toylab.ui.text import short
 from toylab.ui.widgets.stage import Kind, waiting
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people: 45 s, 3 min.
-
-    >>> duration(44.2), duration(170.0)
-    ('44 s', '3 min')
-    """
-    return f"{max(1, round(seconds))} s" if seconds < 100 else f"{round(seconds / 60)} min"
 
 
 def status_line(snapshot: SweepSnapshot, kind: Kind = "job") -> str:
@@ -35,17 +25,17 @@ def sentence(snapshot: SweepSnapshot, kind: Kind = "job", place: int = 0) -> str
         return snapshot.message
     if kind == "preview":
         return "Press Start: every cell is a run of its own, and the same seed means the same data and noise."
-    means = sweep_charts.summary(sweep_charts.table(snapshot), "sw1").to_dict("records")
+    means = sweep_charts.summary(snapshot, "sw1").to_dict("records")
     if not means:
         return _unscored(snapshot, place)
     best = min(means, key=lambda row: row["mean"])
     seeds = int(best["n"])
-    floors = [score.floor for score in snapshot.scores if score is not None and math.isfinite(score.floor)]
-    interval = f" [{short(best['low'])}, {short(best['high'])}]" if math.isfinite(best["low"]) else ""
+    floor = finite_mean(score.floor for score in snapshot.scores if score is not None)
+    ends = interval(best["low"], best["high"], short, none="")
     far = "" if snapshot.state is JobState.DONE else " so far"
     text = (
-        f"Lowest mean distance{far}: β = {best['beta']:g}, {short(best['mean'])}{interval} over {seeds} "
-        f"seed{'s' if seeds > 1 else ''} (n = {SCORE_N:,}, floor {short(sum(floors) / len(floors))})."
+        f"Lowest mean distance{far}: β = {best['beta']:g}, {' '.join(filter(None, (short(best['mean']), ends)))} over "
+        f"{counted(seeds, 'seed')} (n = {SCORE_N:,}, floor {short(floor)})."
     )
     if seeds < 2:
         return f"{text} One seed says little about β."

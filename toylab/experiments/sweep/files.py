@@ -1,4 +1,4 @@
-"""The files of a study: study.json, table.csv, table.md and a figure."""
+"""The files of a named grid: study.json, table.csv, table.md and a figure."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from toylab.formatting import interval, number
 from toylab.plots.figures import png_bytes, sweep_figure
 from toylab.storage.atomic import atomic_write_bytes, atomic_write_json, atomic_write_text
 
@@ -26,11 +27,11 @@ HEADER = (
 )
 
 
-def write_study(content: Mapping[str, Any], folder: Path, picture: bytes | None = None) -> list[Path]:
-    """Write what was found into ``folder``, with a picture of samples where there is one; returns the paths.
+def write_grid(content: Mapping[str, Any], folder: Path, picture: bytes | None = None) -> list[Path]:
+    """Write the files of a grid into ``folder``, with a picture of samples where there is one; returns the paths.
 
     Args:
-        content: JSON-able, as `findings` gives it, without NaN.
+        content: JSON-able, as `table.findings` gives it, without NaN.
         folder: that exists.
         picture: PNG.
 
@@ -60,13 +61,13 @@ def table_cells(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
         [
             row["dataset"],
             f"{row['beta']:g}",
-            _number(row["value"]),
-            _interval(row["low"], row["high"]),
-            _number(row["floor"]),
+            number(row["value"]),
+            _ends(row["low"], row["high"]),
+            number(row["floor"]),
             str(row["seeds"]),
             str(row["lost"]),
-            _number(row["difference"]),
-            _interval(row["difference_low"], row["difference_high"]),
+            number(row["difference"]),
+            _ends(row["difference_low"], row["difference_high"]),
             row["reading"] or "-",
         ]
         for row in rows
@@ -104,9 +105,5 @@ def for_figure(content: Mapping[str, Any]) -> pd.DataFrame:
     return rows
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None or value != value else f"{value:.4g}"
-
-
-def _interval(low: float | None, high: float | None) -> str:
-    return "-" if low is None or low != low else f"{_number(low)} to {_number(high)}"
+def _ends(low: float | None, high: float | None) -> str:
+    return interval(low, high, form="{} to {}")

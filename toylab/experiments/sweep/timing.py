@@ -1,11 +1,12 @@
-"""How long a study took over all the calls that it took: kept in study.json, and read back from there."""
+"""The time that a named grid took over all of its calls: kept in study.json, and read back from there."""
 
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from toylab.experiments.studies.files import JSON
-from toylab.experiments.studies.study import Forecast, Study
+from toylab.experiments.sweep.files import JSON
+from toylab.experiments.sweep.forecast import Forecast
+from toylab.experiments.sweep.grids import NamedGrid
 from toylab.storage import run_folder
 from toylab.storage.untrusted import read_json
 
@@ -40,13 +41,13 @@ class Piece(NamedTuple):
 
 
 class Timing(NamedTuple):
-    """The forecast of the first call, which is of the whole study, and what every call took."""
+    """The forecast of the first call, which covers the whole grid, and the time of every call."""
 
     forecast: Forecast | None = None
     pieces: tuple[Piece, ...] = ()
 
     def with_piece(self, expected: Forecast, piece: Piece) -> "Timing":
-        """One call later; ``expected`` is what that call said beforehand."""
+        """One call later; ``expected`` is the forecast of that call."""
         return Timing(self.forecast or expected, (*self.pieces, piece))
 
     def to_json(self) -> dict[str, Any]:
@@ -60,28 +61,28 @@ class Timing(NamedTuple):
         }
 
 
-def read_timing(folder: Path, study: Study, out: Path) -> Timing:
+def read_timing(folder: Path, grid: NamedGrid, out: Path) -> Timing:
     """The timing of the study.json in ``folder``, for the next call to add to.
 
-    Empty where there is none, where it is damaged or of another study, and where ``out`` holds no run of the study:
-    then it starts anew, whatever was measured before.
+    Empty where there is none, where it is damaged or of another grid, and where ``out`` holds no run of the grid: then
+    it starts anew, whatever was measured before.
     """
-    if not any(run_folder.is_run(out / cell.name) for cell in study.cells):
+    if not any(run_folder.is_run(out / cell.name) for cell in grid.cells):
         return Timing()
     try:
         content = read_json(folder / JSON, MAX_BYTES)
-        return _parsed(content["timing"]) if _is_of(study, content) else Timing()
+        return _parsed(content["timing"]) if _is_of(grid, content) else Timing()
     except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return Timing()
 
 
-def _is_of(study: Study, content: Any) -> bool:
+def _is_of(grid: NamedGrid, content: Any) -> bool:
     names = {row["name"] for row in content["runs"]} | set(content["missing"])
-    scoring = json.loads(json.dumps(study.scoring._asdict()))  # lists for tuples
+    scoring = json.loads(json.dumps(grid.scoring._asdict()))  # lists for tuples
     return (
-        content["study"] == study.name
+        content["study"] == grid.name
         and content["scoring"] == scoring
-        and names == {cell.name for cell in study.cells}
+        and names == {cell.name for cell in grid.cells}
     )
 
 
