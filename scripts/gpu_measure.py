@@ -26,21 +26,21 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 from packaging.requirements import Requirement
-
-from toylab import parallel
 from toylab.atomic import atomic_write_bytes, atomic_write_json
-from toylab.bench.speed import ensemble_speed
-from toylab.bench.targets import H100, PEAKS
-from toylab.bench.training import with_data_at_hand
 from toylab.claims.budgets import SETS_2D
-from toylab.config import RunConfig
-from toylab.configs import named_config
 from toylab.cost import cost
 from toylab.image_evaluation import evaluate_images
 from toylab.pictures import grid_png
 from toylab.presets import preset
 from toylab.studies.paper import paper_study
 from toylab.sweep.running import Scoring, _score_all
+
+from toylab import parallel
+from toylab.bench.speed import ensemble_speed
+from toylab.bench.targets import H100, PEAKS
+from toylab.bench.training import with_data_at_hand
+from toylab.config import RunConfig
+from toylab.configs import named_config
 from toylab.training.ensemble import Ensemble
 from toylab.training.experiment import Experiment, build_experiment
 from toylab.training.objective import draw_batch, loss_and_gradient

@@ -7,8 +7,8 @@ python scripts/aot/ensemble.py 198 --net dtype=bfloat16
 import argparse
 
 from target import add_common, compile_and_report, lowered_lanes, report_steps, set_up, settings
-
 from toylab.studies.paper import paper_study
+
 from toylab.training.experiment import build_experiment
 from toylab.training.mixing import mixed
 

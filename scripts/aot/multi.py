@@ -13,11 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 from target import add_common, compile_and_report, described, mesh_of, set_up, settings
+from toylab.split import AXIS, Split, padded_length
 
 from toylab import parallel
 from toylab.configs import named_config
 from toylab.nets import flat_net
-from toylab.split import AXIS, Split, padded_length
 from toylab.training.ensemble import _trainer
 from toylab.training.experiment import Experiment, build_experiment
 from toylab.training.state import init_state
