@@ -9,7 +9,8 @@ import pytest
 
 import toylab as tl
 from toylab.cli import main
-from toylab.training import memory
+from toylab.training import cost
+from toylab.training.experiment import build_experiment
 
 SCRIPT = """
 import json, sys
@@ -70,7 +71,7 @@ def test_the_oracle_refuses_points_that_are_none(bad):
     "changes", [{"width": 8192, "depth": 64}, {"batch_size": 1_048_576, "width": 1024, "depth": 64}]
 )
 def test_sizes_that_do_not_fit_are_refused_with_the_numbers(changes, monkeypatch, tmp_path, capfd):
-    monkeypatch.setattr(memory, "physical_memory", lambda: 8 * 2**30)
+    monkeypatch.setattr(cost, "physical_memory", lambda: 8 * 2**30)
     with pytest.raises(ValueError, match=r"need about \d+\.\d GiB, this machine has 8\.0 GiB"):
         tl.train(tl.RunConfig(**changes))
     words = [word for name, value in changes.items() for word in (f"--{name.replace('_', '-')}", str(value))]
@@ -81,13 +82,13 @@ def test_sizes_that_do_not_fit_are_refused_with_the_numbers(changes, monkeypatch
 
 @pytest.mark.slow
 def test_the_estimate_of_the_state_is_that_of_the_program():
-    from toylab.training.cost import cost
-
     config = tl.RunConfig(width=64, depth=4)
-    params = cost(config)["params"]
-    assert memory.state_bytes(config) == pytest.approx(4 * memory.STATE_COPIES * params, rel=0.05)
-    memory.check_memory([tl.RunConfig(seed=seed) for seed in range(1000)])
-    memory.check_memory([])
+    params = cost.cost(config)["params"]
+    experiment = build_experiment(config)
+    assert cost.state_bytes(experiment) == pytest.approx(4 * cost.STATE_COPIES * params, rel=0.05)
+    many = [tl.RunConfig(seed=seed) for seed in range(1000)]
+    cost.check_memory(many, [build_experiment(each) for each in many])
+    cost.check_memory([], [])
 
 
 @pytest.mark.parametrize(
@@ -100,7 +101,7 @@ def test_the_estimate_of_the_state_is_that_of_the_program():
         ("train --seed 1e10", "seed must lie in [0, 2147483647], got 10000000000"),
         ("list foo", "unknown kind 'foo'; choices: datasets, methods, proxies"),
         ("train --points some/where.csv", "some/where.csv: no such file"),
-        ("train --points some/file", "some/file: unknown kind of file"),
+        ("train --points some/file", "some/file: unknown file type"),
     ],
 )
 def test_messages_say_what_is_wrong(capfd, monkeypatch, tmp_path, words, said):

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import toylab as tl
-from toylab.training.budget import network_evaluations, steps_within
+from toylab.training.cost import network_evaluations, steps_within
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fast_programs")]
 

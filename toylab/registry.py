@@ -1,8 +1,8 @@
-"""Names for things: a registry maps a name to the callable that builds it.
+"""Registries: a registry maps a name to the callable that builds the member.
 
-A family (datasets, methods, proxies, ...) is a package with one file per member. The first look-up imports every file
-of the package, so a new file that registers itself is at once a choice of the command line, of the app and of the
-shared conformance tests. Nothing else has to be edited.
+A family (datasets, methods, proxies, ...) is a package whose modules register its members. The first look-up imports
+every module of the package, so that a new file that registers itself is at once a choice of the command line, of the
+app and of the shared conformance tests. Nothing else has to be edited.
 """
 
 import importlib
@@ -20,7 +20,7 @@ Build = TypeVar("Build", bound=Callable[..., Any])  # a class stays that class
 
 @dataclass(frozen=True)
 class Entry(Generic[T]):
-    """One registered member: how to build it, where it comes from, and one line about it."""
+    """One registered member: its builder, the citation of its source, and a summary of one line."""
 
     name: str
     build: Callable[..., T]
@@ -29,7 +29,7 @@ class Entry(Generic[T]):
 
 
 class Registry(Generic[T]):
-    """A named family whose members live one per file in ``package``.
+    """A family of members by name, registered by the modules of ``package``.
 
     Args:
         kind: singular noun for error messages, for example ``"dataset"``.
@@ -79,7 +79,7 @@ class Registry(Generic[T]):
         return self._entries[name]
 
     def options(self, name: str) -> dict[str, Any]:
-        """The options that ``name`` takes, with their defaults (``inspect.Parameter.empty`` where one is required)."""
+        """Options of ``name`` with their defaults; ``inspect.Parameter.empty`` for an option that is required."""
         parameters = inspect.signature(self.entry(name).build).parameters.values()
         return {p.name: p.default for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD}
 
@@ -102,7 +102,7 @@ class Registry(Generic[T]):
                 raise ValueError(
                     f"{key} must be a finite number, got {value!r} (an option of {self.kind} {name!r})"
                 )
-        # Whatever the builder raises from here on is its own: its ValueErrors name what is wrong, the rest are bugs.
+        # Errors of the builder pass unchanged: its ValueErrors name the bad value, any other exception is a bug.
         return entry.build(**options)
 
 

@@ -11,7 +11,7 @@ from .visiting import PHONE, check, overflow, settle
 def address_of(module) -> str:
     """Where a page is; the first has no path of its own."""
     first = module is router.modules()[0]
-    return "" if first else module.__name__.rsplit(".", 1)[1]
+    return "" if first else router.name_of(module)
 
 
 PAGES = {module.TITLE: address_of(module) for module in router.modules()}

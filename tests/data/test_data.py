@@ -12,10 +12,9 @@ import pytest
 
 from toylab.data import dataset, datasets
 from toylab.data.checkerboard import interval_moments
-from toylab.data.curve import noisy_curve
-from toylab.data.mixture import isotropic_mixture
-from toylab.data.options import number, whole
+from toylab.data.mixtures import isotropic_mixture, noisy_curve
 from toylab.data.points import bandwidth
+from toylab.options import number, whole
 
 NAMES = datasets.names()
 

@@ -12,7 +12,7 @@ from PIL import Image
 from toylab.data import Place, create_dataset, dataset
 from toylab.data.images import digits_images, fashion, fashion_images
 from toylab.data.images.order import permuted, shuffled_rows
-from toylab.data.options import truth
+from toylab.options import truth
 from toylab.plots.images import class_order, columns_of, grid_png, tiled
 
 HAS_FASHION = (fashion.FOLDER / "train-images-idx3-ubyte.gz").is_file()

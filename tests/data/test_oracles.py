@@ -238,7 +238,7 @@ BAD = [
     (lambda o: o.flow_map(X, 0.3, 0.5), r"r must be in \[0, t\], got r = 0.5 at t = 0.3"),
     (lambda o: o.average_velocity(X, -0.1, 0.5), r"r must be in \[0, t\], got r = -0.1 at t = 0.5"),
     (lambda o: oracle("moons"), r"unknown dataset 'moons'; choices: checkerboard"),
-    (lambda o: oracle(o.dataset, std=2), r"options \['std'\] go with a dataset's name"),
+    (lambda o: oracle(o.dataset, std=2), r"options \['std'\] need the name of a dataset"),
 ]
 
 

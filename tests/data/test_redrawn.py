@@ -7,7 +7,7 @@ import pytest
 from scipy.special import ive
 
 from toylab.data import dataset
-from toylab.data.mixture import isotropic_mixture
+from toylab.data.mixtures import isotropic_mixture
 from toylab.data.redrawn import bessel_ratio
 
 

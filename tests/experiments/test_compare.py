@@ -13,7 +13,7 @@ import toylab as tl
 from toylab.cli import main
 from toylab.experiments.compare import BASELINE, budget_of, contestants, plan, steps_in_seconds, tabulate
 from toylab.experiments.sweep import SCORES
-from toylab.training.budget import matmul_flops, network_evaluations, steps_within
+from toylab.training.cost import matmul_flops, network_evaluations, steps_within
 
 TINY = UNMEASURED.replace(steps=40)
 

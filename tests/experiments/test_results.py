@@ -20,7 +20,7 @@ from toylab.experiments.results import (
     reading,
     shared_seeds,
 )
-from toylab.metrics.floor import Score
+from toylab.metrics.score import Score
 from toylab.metrics.statistics import Interval, bootstrap_interval, mean_interval, paired_difference
 
 BASE = RunConfig(dataset="two_gaussians", steps=40)

@@ -16,10 +16,16 @@ import pytest
 
 from toylab import features
 from toylab.data.images import Images, digits_images, fashion_images
-from toylab.features import Yardstick, fdd_v1, ffd_v1, image_scores, inception, load, score_line
-from toylab.features.classifier import ClassifierSpec, with_unit_features
-from toylab.features.small import SmallFeatureNet
-from toylab.features.weights import FOLDER, load_weights, write_weights
+from toylab.features import Yardstick, image_scores, inception, load, score_line
+from toylab.features.classifiers import (
+    FOLDER,
+    SPECS,
+    ClassifierSpec,
+    SmallFeatureNet,
+    load_weights,
+    with_unit_features,
+    write_weights,
+)
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "make_feature_nets.py"
 TINY = ClassifierSpec(size=8, widths=(2,), pooled=(True,), num_features=3)
@@ -72,7 +78,7 @@ def test_the_fashion_net_is_as_accurate_as_its_card_says():
     np.testing.assert_array_equal(net(padded).values, net(test.pixels[:3]).values)
 
 
-@pytest.mark.parametrize(("name", "spec"), [("fdd-v1", fdd_v1.SPEC), ("ffd-v1", ffd_v1.SPEC)])
+@pytest.mark.parametrize(("name", "spec"), SPECS.items())
 def test_committed_weights_are_small_and_their_cards_complete(name, spec):
     _, card = load_weights(name, spec)
     path = FOLDER / f"{name}.npz"
@@ -89,12 +95,12 @@ def test_one_command_makes_a_net_as_good(tmp_path):
         capture_output=True, text=True, check=False, cwd=SCRIPT.parents[1],
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    _, card = load_weights("fdd-v1", fdd_v1.SPEC, tmp_path)
+    _, card = load_weights("fdd-v1", SPECS["fdd-v1"], tmp_path)
     assert card.accuracy > 0.97  # not the very bytes: another processor rounds differently
 
 
 def test_features_are_scaled_to_one_and_labels_stay(digits):
-    net = fdd_v1.SPEC.build(jax.random.key(0))
+    net = SPECS["fdd-v1"].build(jax.random.key(0))
     run = eqx.filter_jit(lambda net, pixels: jax.vmap(net)(pixels))
     before = run(net, digits.pixels[:50])
     after = run(with_unit_features(net, float(jnp.mean(before[0] ** 2))), digits.pixels[:50])
@@ -178,7 +184,7 @@ def test_damaged_weights_are_refused_in_one_line(stored, message):
 
 def test_weights_that_are_too_large_are_not_written(tmp_path):
     big = ClassifierSpec(size=64, widths=(16,), pooled=(True,), num_features=64)
-    with pytest.raises(ValueError, match="at most 1048576 travel"):
+    with pytest.raises(ValueError, match="weights in the package at most 1048576"):
         write_weights("big", big.build(jax.random.key(0)), {}, tmp_path)
     assert not list(tmp_path.iterdir())
 

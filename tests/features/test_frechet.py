@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from toylab.features import Gaussian, fit_gaussian, frechet_distance, kernel_distance, read_gaussian
-from toylab.features import kernel as kernel_module
+from toylab.features import (
+    Gaussian,
+    distances,
+    fit_gaussian,
+    frechet_distance,
+    kernel_distance,
+    read_gaussian,
+)
 
 
 def random_gaussian(seed, dim=6, rank=None):
@@ -83,7 +89,7 @@ def double_loop(x, y, with_diagonal=False):
 
 
 def test_the_kernel_distance_is_the_double_loop(monkeypatch):
-    monkeypatch.setattr(kernel_module, "BLOCK_ROWS", 4)
+    monkeypatch.setattr(distances, "BLOCK_ROWS", 4)
     random = np.random.default_rng(0)
     x, y = random.normal(size=(11, 5)), random.normal(size=(7, 5)) + 0.5
     assert kernel_distance(x, y) == pytest.approx(double_loop(x, y), rel=1e-10)
@@ -101,7 +107,7 @@ def test_the_kernel_distance_has_no_bias():
 
 
 def test_of_large_sets_a_seeded_part_is_taken(monkeypatch):
-    monkeypatch.setattr(kernel_module, "MAX_ROWS", 50)
+    monkeypatch.setattr(distances, "MAX_ROWS", 50)
     random = np.random.default_rng(2)
     x, y = random.normal(size=(300, 4)), random.normal(size=(80, 4)) + 1
     assert kernel_distance(x, y, seed=3) == kernel_distance(x, y, seed=3) != kernel_distance(x, y, seed=4)
@@ -123,7 +129,7 @@ def test_statistics_of_a_reference_are_read(tmp_path, names):
     [
         ({"mu": np.zeros(5), "sigma": np.eye(5)}, r"'mu' has shape \(5,\), not \(6,\)"),
         ({"mu": np.zeros(6), "sigma": np.triu(np.ones((6, 6)))}, "sigma is not symmetric"),
-        ({"mu": np.zeros(6), "sigma": np.eye(6), "x": np.zeros(2)}, "3 members, at most 2"),
+        ({"mu": np.zeros(6), "sigma": np.eye(6), "x": np.zeros(2)}, "has 3 files, at most 2"),
         ({"mu": np.array([{}] * 6), "sigma": np.eye(6)}, "dtype object"),
         ({"mean": np.zeros(6), "cov": np.eye(6)}, "has no array 'mu'"),
         ({"mu": np.full(6, np.nan), "sigma": np.eye(6)}, "NaN or infinite"),

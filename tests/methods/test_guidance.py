@@ -176,7 +176,7 @@ def test_one_engine_trains_both_and_stops_and_goes_on_without_a_trace(settings):
         ({"dataset": "two_moons"}, "'two_moons' has no classes"),
         (
             {"proxy": "oracle", "guidance": 2.0},
-            "proxy 'oracle' is a velocity of data, which guidance changes",
+            "proxy 'oracle' estimates the velocity without guidance",
         ),
         (
             {"net": "dit", "width": 64},

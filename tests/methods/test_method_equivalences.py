@@ -16,7 +16,7 @@ from toylab.methods.soflow import SoFlow
 from toylab.methods.terms import AdaptiveWeight
 from toylab.methods.tim import TiM
 from toylab.proxies import Context
-from toylab.proxies.online import Online
+from toylab.proxies.builtin import Online
 
 pytestmark = pytest.mark.usefixtures("x64")
 

@@ -4,8 +4,7 @@ import math
 
 import pytest
 
-from toylab.metrics.floor import Score
-from toylab.metrics.scores import read_score, write_scores
+from toylab.metrics.score import Score, read_score, write_scores
 
 SCORE = Score(0.25, 0.01, 512, 0.02, num_keys=3, nfe=2)
 

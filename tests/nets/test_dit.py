@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 
 from toylab.nets import flat_net, nets
-from toylab.nets.dit import dit
-from toylab.nets.patches import from_patches, positions, to_patches
-from toylab.nets.transformer import attention
-from toylab.training.budget import matmul_flops
+from toylab.nets.dit import attention, dit, from_patches, positions, to_patches
+from toylab.training.cost import matmul_flops
 from toylab.types import DataShape
 
 DIGITS = DataShape(64, (8, 8, 1), 10)
@@ -167,7 +165,7 @@ def test_a_second_head():
         ({"patch": 3}, "patches of 3 pixels do not divide images of 8 x 8"),
         ({"dtype": "float8"}, "unknown dtype 'float8'"),
         ({"remat": "some"}, "unknown remat 'some'"),
-        ({"encoder_depth": 2}, r"must lie in \[-1, 1\], got 2"),
+        ({"encoder_depth": 2}, r"must be a whole number in \[-1, 1\], got 2"),
         ({"data": DataShape(2)}, "takes images, not points of 2 coordinates"),
         ({"heads": 3}, "unknown option 'heads' of net 'dit'"),
     ],
@@ -180,7 +178,10 @@ def test_bad_options_are_named(options, said):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"encoder_depth": 0.5}, "encoder_depth must be a whole number, got 0.5"),
+        (
+            {"encoder_depth": 0.5},
+            r"encoder_depth of net 'dit' must be a whole number in \[-3, 3\], got 0.5",
+        ),
         ({"unroll": "maybe"}, "unroll of net 'dit' must be true or false, got 'maybe'"),
         ({"velocity_head": 1}, "velocity_head of net 'dit' must be true or false, got 1"),
     ],

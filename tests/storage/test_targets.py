@@ -46,11 +46,11 @@ def test_an_unfinished_run_that_is_continued_keeps_what_others_put_there(finishe
     monkeypatch.setattr(api, "AUTOSAVE_SECONDS", -1.0)
     path = tmp_path / "run"
 
-    def power_cut(group):
+    def power_cut(trainer):
         raise RuntimeError("power cut")
 
     with monkeypatch.context() as patch:
-        patch.setattr(api._Group, "_warn_of_divergence", power_cut)
+        patch.setattr(api, "_warn_of_divergence", power_cut)
         patch.setattr(api.Trainer, "done", property(lambda trainer: trainer.step >= 10))
         with pytest.raises(RuntimeError, match="power cut"):
             tl.train(TINY, path=path)

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from toylab.training import saving
+from toylab.training import api
 
 
 def full_disk(runs):
@@ -13,7 +13,7 @@ def full_disk(runs):
 
 def saved_times(count, then=lambda: None):
     """Save so often in one block."""
-    with saving.BackgroundSaver() as saver:
+    with api.BackgroundSaver() as saver:
         for _ in range(count):
             saver.save([])
         then()
@@ -27,8 +27,8 @@ def test_training_goes_on_while_a_save_is_written(monkeypatch):
         assert go.wait(10)
         written.append(runs)
 
-    monkeypatch.setattr(saving, "_write", write)
-    with saving.BackgroundSaver() as saver:
+    monkeypatch.setattr(api, "_write", write)
+    with api.BackgroundSaver() as saver:
         assert not saver.busy
         saver.save([])
         assert begun.wait(10)
@@ -40,12 +40,12 @@ def test_training_goes_on_while_a_save_is_written(monkeypatch):
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_save_that_failed_is_told(monkeypatch, count):
-    monkeypatch.setattr(saving, "_write", full_disk)
+    monkeypatch.setattr(api, "_write", full_disk)
     with pytest.raises(OSError, match="disk is full"):
         saved_times(count)
 
 
 def test_the_error_of_the_block_comes_first(monkeypatch):
-    monkeypatch.setattr(saving, "_write", full_disk)
+    monkeypatch.setattr(api, "_write", full_disk)
     with pytest.raises(ZeroDivisionError):
         saved_times(1, then=lambda: 1 / 0)

@@ -139,8 +139,8 @@ BAD_FILES = [
     ("same.csv", b"1,2\n" * 30, "all the same"),
     ("large.csv", b"1,2\n" * 1_100_000, "is larger than"),
     ("nan.csv", b"1,2\n" * 30 + b"nan,0\n", "NaN"),
-    ("model.pkl", b"\x80\x04.", "unknown kind of file"),
-    ("<b>`x`</b>.csv", b"1\n" * 20, "1 columns"),
+    ("model.pkl", b"\x80\x04.", "unknown file type"),
+    ("<b>`x`</b>.csv", b"1\n" * 20, "line 1 has 1 column,"),
 ]
 
 
@@ -246,7 +246,7 @@ def test_the_oracle_works_on_own_data(kind, x64):
     ],
 )
 def test_spare_components_change_no_law(dataset, options, bigger, x64):
-    from toylab.data.mixture import isotropic_mixture
+    from toylab.data.mixtures import isotropic_mixture
     from toylab.data.oracle import Oracle
 
     filled = tl.dataset(dataset, **options)

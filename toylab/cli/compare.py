@@ -87,7 +87,7 @@ def run(flags: Flags) -> int:
     from toylab.experiments import compare
     from toylab.experiments.sweep import Scoring, run_sweep, shard
     from toylab.training import TrainingInterrupted
-    from toylab.training.budget import steps_within
+    from toylab.training.cost import steps_within
 
     base = RunConfig.from_dict(settings_of(flags.settings))  # type: ignore[attr-defined]
     chosen = compare.contestants(

@@ -1,4 +1,4 @@
-"""Coefficient rules: beta as a function of progress, times, memory and place. One file each."""
+"""Coefficient rules: beta as a function of progress, times, memory and the point x_t."""
 
 from toylab.coefficients.base import AbstractCoefficient, Memory, Observations, Situation, coefficients
 

@@ -1,4 +1,4 @@
-"""What a coefficient rule is."""
+"""Base class of coefficient rules, and their inputs."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -12,11 +12,11 @@ from toylab.registry import Registry
 from toylab.types import AnyArray, Matrix, Scalar
 
 Memory: TypeAlias = PyTree[Float[AnyArray, "..."]]
-"""What a rule remembers between steps; part of the training state."""
+"""State of a rule between steps; part of the training state."""
 
 
 class Situation(NamedTuple):
-    """Where a coefficient is asked for. The two functions cost nothing unless they are called."""
+    """Inputs of a rule at one example. The two functions cost nothing unless they are called."""
 
     progress: Scalar
     """Share of training done, in [0, 1]."""
@@ -47,14 +47,14 @@ class AbstractCoefficient(eqx.Module):
     formula: ClassVar[str] = ""
     """beta in LaTeX."""
     observed_share: ClassVar[float] = 0.0
-    """Share of the rows with r < t that the rule wants to observe at every step."""
+    """Share of the rows with r < t that the rule observes at every step."""
     local: ClassVar[bool] = False
-    """Whether beta depends on the point x_t, so that no single number stands for it."""
+    """Whether beta depends on the point x_t, so that a history shows no single number."""
 
     beta: eqx.AbstractVar[float]
 
     def init_memory(self) -> Memory:
-        """What the rule remembers before the first step."""
+        """Memory before the first step."""
         return ()
 
     def remember(self, memory: Memory, observed: Observations) -> Memory:
@@ -66,7 +66,7 @@ class AbstractCoefficient(eqx.Module):
         """Beta at one example."""
 
     def headline(self, progress: Scalar, memory: Memory) -> Scalar:
-        """The one number that a history shows: beta over the whole interval; NaN for a local rule."""
+        """The number that a history shows: beta at r = 0, t = 1; NaN for a local rule."""
         if self.local:
             return jnp.asarray(jnp.nan, jnp.float32)
         zero = jnp.zeros((), jnp.float32)

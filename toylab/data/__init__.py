@@ -1,4 +1,4 @@
-"""Datasets: distributions with seeded samplers, declared moments and exact velocities. One file each."""
+"""Datasets: distributions with seeded samplers, declared moments and exact velocities."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,10 +19,10 @@ def dataset(name: str, **options: Any) -> AbstractDataset:
 
 
 def create_dataset(name: str, options: Mapping[str, Any] | None = None) -> AbstractDataset:
-    """A distribution of points or a set of images, by its name.
+    """The distribution of points or the set of images called ``name``.
 
     Raises:
-        ValueError: as `dataset`.
+        ValueError: unknown name or option, or a bad value; one line that names the choices.
     """
     if name in image_sets.names():
         return image_sets.create(name, options)

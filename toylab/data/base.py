@@ -1,4 +1,4 @@
-"""What a dataset is: a distribution with a sampler, declared moments and an exact marginal velocity."""
+"""Base class of datasets: a distribution with a sampler, declared moments and an exact marginal velocity."""
 
 from abc import abstractmethod
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from toylab.types import Count, DataShape, Labels, Matrix, Point, Points, PRNGKe
 
 
 class Moments(NamedTuple):
-    """First and second moments of a distribution on R^dim: what its sampler is tested against."""
+    """First and second moments of a distribution on R^dim; the tests compare its sampler with them."""
 
     mean: Float[np.ndarray, " dim"]
     covariance: Float[np.ndarray, "dim dim"]
@@ -29,12 +29,12 @@ class Modes(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a batch stands in the stream of a run: what data that are finite go through in order need to know."""
+    """Position of a batch in the stream of a run, for finite data that are visited in a shuffled order."""
 
     key: PRNGKey
-    """Of the stream: the same for all of its batches."""
+    """Key of the stream, the same for all of its batches."""
     step: Count
-    """Batches before this one."""
+    """Number of batches before this one."""
 
 
 class AbstractDataset(eqx.Module):
@@ -56,39 +56,39 @@ class AbstractDataset(eqx.Module):
 
     @abstractmethod
     def velocity_moments(self, x: Point, t: Scalar) -> tuple[Point, Matrix]:
-        """Mean v(x, t) and covariance Sigma(x, t) of v_cond given x_t = x, for t in [1e-4, 1]."""
+        """Mean v(x, t) and covariance Sigma(x, t) of v_cond given x_t = x, for t in [MIN_TIME, 1]."""
 
     @abstractmethod
     def moments(self) -> Moments:
-        """Declared mean and covariance of x0, found without the sampler."""
+        """Declared mean and covariance of x0, computed without the sampler."""
 
     @property
     def shape(self) -> DataShape:
-        """What a net must know of the data."""
+        """Shape of the data as a net needs it: dimension, image size, number of classes."""
         return DataShape(self.dim)
 
     @property
     def is_stand_in(self) -> bool:
-        """Whether it only has the shape of data that are not at hand: enough to count and to time, not to train."""
+        """Whether random values replace data that are not installed: enough for cost and timing, not for training."""
         return False
 
     def draw_labelled(self, key: PRNGKey, n: int, place: Place | None = None) -> tuple[Points, Labels | None]:
-        """``n`` data points and their classes, None where there are none.
+        """``n`` data points and their classes; None for data without classes.
 
         Args:
-            key: of independent draws.
-            n: static.
-            place: in a stream that visits every point equally often; a distribution has no such order.
+            key: random key of independent draws.
+            n: number of points; static.
+            place: position in a stream that visits every point of finite data equally often; distributions ignore it.
         """
         return self.draw(key, n), None
 
     def zero_loss(self) -> float:
-        """E|eps - x0|^2 = dim + Tr Cov[x0] + |E[x0]|^2: the expected loss of a net that says zero."""
+        """Expected loss of the zero predictor u = 0: E|eps - x0|^2 = dim + Tr Cov[x0] + |E[x0]|^2."""
         mean, covariance = self.moments()
         return float(self.dim + np.trace(covariance) + mean @ mean)
 
     def modes(self) -> Modes | None:
-        """Modes where the distribution is a mixture of well-separated parts, else None."""
+        """Modes of a mixture of well-separated components; None for any other distribution."""
         return None
 
     def velocity(self, x: Point, t: Scalar) -> Point:
@@ -96,26 +96,27 @@ class AbstractDataset(eqx.Module):
         return self.velocity_moments(x, t)[0]
 
     def sample(self, n: int, seed: int = 0) -> Float[np.ndarray, "n dim"]:
-        """``n`` data points as float32 numpy, the same for the same ``seed``.
+        """``n`` data points as a float32 numpy array, reproducible by ``seed``.
 
         Raises:
             ValueError: ``n`` below 1.
         """
         if n < 1:
             raise ValueError(f"n must be at least 1, got {n}")
-        with jax.enable_x64(False):  # float64 would draw other numbers
+        with jax.enable_x64(False):  # under x64 the same key gives other random numbers
             return np.asarray(_draw(self, jax.random.key(seed), n))
 
     def _repr_html_(self) -> str:
-        """What a notebook shows of a dataset: its law, its size, and points of it."""
-        from toylab.plots.figures import data_figure, png_bytes  # matplotlib is for those who draw
+        """HTML summary for notebooks: type of the distribution, its dimension and modes, and a picture of points."""
+        # Imported here: matplotlib is slow to import, and only notebooks draw.
+        from toylab.plots.figures import data_figure, png_bytes
 
         picture = png_bytes(data_figure(self.sample(4096)), dpi=80) if self.dim > 1 else None
         return notebook_html(facts_of(self), picture, "4,096 data points")
 
 
 def facts_of(dataset: AbstractDataset) -> dict[str, str]:
-    """Label -> text of what tells a distribution apart: law, dimension, modes, mean and spread of each coordinate."""
+    """Label -> text: type of the distribution, dimension, number of modes, mean and standard deviation."""
     moments, modes = dataset.moments(), dataset.modes()
     facts = {"Law": type(dataset).__name__, "Dimension": str(dataset.dim)}
     if modes is not None:

@@ -6,23 +6,25 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from toylab.data.base import AbstractDataset, Moments, datasets
-from toylab.data.options import Number, number
+from toylab.options import Number, number
 from toylab.types import Matrix, Point, Points, PRNGKey, Scalar
 
 _EDGES = np.arange(-2, 3)
 _DARK = np.add.outer(np.arange(4), np.arange(4)) % 2 == 0  # by column and row
-# Below a = 1 - t of this size the weight of y is flat to 1e-3 across an interval, wherever its mode is.
+# Below this a = 1 - t the density of y varies by less than 1e-3 across an interval. The mode x / a is then
+# computed with this a, so that nothing is divided by a = 0 at t = 1.
 _FLAT = 1e-3
-_DROP = 37.0  # the quadrature stops where the density has fallen by e^-37 = 1e-16
+_DROP = (
+    37.0  # the quadrature stops where the density has fallen by e^-37 = 1e-16, the rounding error of float64
+)
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(64)
 
 
 class Checkerboard(AbstractDataset):
     """Uniform on the dark squares of a 4 by 4 board of side 4 * side, centred at the origin.
 
-    Given the square, the two coordinates are independent, and so are they given x_t: each is uniform on an
-    interval, seen through Gaussian noise. The board needs their log masses, means and variances for four
-    intervals an axis.
+    Given the square, the two coordinates are independent, also given x_t: each is uniform on an interval and observed
+    with Gaussian noise. The posterior needs the log masses, means and variances of four intervals per axis.
 
     Args:
         side: side of a square.
@@ -50,7 +52,8 @@ class Checkerboard(AbstractDataset):
         log_mass, v_axis, variance = jax.vmap(over_intervals, in_axes=(0, None, None, None))(
             x, t, edges[:-1], edges[1:]
         )
-        # Far outside the board both axes have huge log masses: compare within an axis before adding the two.
+        # Far outside the board the log masses of both axes are large negative numbers. Subtract the largest of each
+        # axis before the sum, so that float32 keeps the differences.
         log_mass = log_mass - jnp.max(log_mass, axis=1, keepdims=True)
         log_joint = jnp.where(_DARK, log_mass[0][:, None] + log_mass[1][None, :], -jnp.inf)
         posterior = jax.nn.softmax(log_joint, axis=(0, 1))
@@ -62,7 +65,7 @@ class Checkerboard(AbstractDataset):
         return v, jnp.diag(diagonal) + cross * (1 - jnp.eye(2, dtype=x.dtype))
 
     def moments(self) -> Moments:
-        """Mean and covariance of the board: x1 and x2 are each uniform on it, and lean to one diagonal."""
+        """Mean and covariance of the board: x1 and x2 are uniform, with a covariance of side^2 / 4."""
         covariance = np.array([[4 / 3, 1 / 4], [1 / 4, 4 / 3]])
         return Moments(np.zeros(2), float(self.side) ** 2 * covariance)
 
@@ -75,8 +78,8 @@ def interval_moments(x: Scalar, t: Scalar, low: Scalar, high: Scalar) -> tuple[S
 
         eps(y)^2 / 2 = eps*^2 / 2 - eps* z + z^2 / 2,    eps - y = eps* - y* - delta / t,
 
-    so nothing large is subtracted at any t or x: Gauss-Legendre on the part of the interval where the
-    density has not yet fallen by e^-37. Closed forms in erf cancel in the tails and at a = 0.
+    so that no large numbers are subtracted at any t or x. Gauss-Legendre quadrature covers the part of the interval
+    where the density has not yet fallen by e^-37. Closed forms in erf lose all digits in the tails and at a = 0.
     """
     a = 1 - t
     a_safe = jnp.maximum(a, _FLAT)

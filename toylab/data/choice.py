@@ -10,14 +10,14 @@ from toylab.types import Count, Labels, Matrix, Point, Points, PRNGKey, Scalar
 
 
 class Choice(AbstractDataset):
-    """The distribution number ``index`` of ``members``.
+    """The distribution ``members[index]``.
 
-    Where lanes are batched every member is drawn from and one is kept: cheap for points in the plane, beside a net. The
-    exact velocity, where a method asks for it, costs that of all members.
+    Under vmap over lanes every member is evaluated and one is kept. For points in the plane that is cheap compared with
+    a net. The exact velocity, for methods that use it, costs the sum over all members.
 
     Args:
-        members: of one dimension, without classes.
-        index: which of them it is; a leaf, so that lanes may differ in it.
+        members: distributions of one dimension, without classes.
+        index: which member it is; a leaf of the pytree, so that lanes may differ in it.
     """
 
     members: tuple[AbstractDataset, ...]
@@ -29,26 +29,26 @@ class Choice(AbstractDataset):
         return self.members[0].dim
 
     def draw(self, key: PRNGKey, n: int) -> Points:
-        """``n`` points: those that the member draws with this key."""
+        """``n`` points, drawn by the member with this key."""
         return jax.lax.switch(self.index, [lambda key, it=it: it.draw(key, n) for it in self.members], key)
 
     def draw_labelled(self, key: PRNGKey, n: int, place: Place | None = None) -> tuple[Points, Labels | None]:
-        """The batch that the member draws with this key, which may be no ``n`` independent points; no classes."""
+        """The batch that the member draws with this key; its points may be dependent. No classes."""
         batches = [lambda key, it=it: it.draw_labelled(key, n, place)[0] for it in self.members]
         return jax.lax.switch(self.index, batches, key), None
 
     def velocity_moments(self, x: Point, t: Scalar) -> tuple[Point, Matrix]:
-        """Those of the member."""
-        # Bound methods would be hashed, and arrays have no hash.
+        """Mean and covariance of v_cond, computed by the member."""
+        # Lambdas, since lax.switch hashes its branches: a bound method hashes its module, and arrays have no hash.
         branches = [lambda x, t, it=it: it.velocity_moments(x, t) for it in self.members]
         return jax.lax.switch(self.index, branches, x, t)
 
     def moments(self) -> Moments:
-        """Those of the member."""
+        """Mean and covariance of the member."""
         return self._member.moments()
 
     def modes(self) -> Modes | None:
-        """Those of the member."""
+        """Modes of the member."""
         return self._member.modes()
 
     @property
@@ -57,10 +57,10 @@ class Choice(AbstractDataset):
 
 
 def choices(members: Sequence[AbstractDataset]) -> list[Choice]:
-    """Each of ``members`` as a choice of all of them: datasets of one structure.
+    """Each of ``members`` as a `Choice` out of all of them: datasets of one pytree structure.
 
     Raises:
-        ValueError: images, classes, or points of different dimensions.
+        ValueError: images, data with classes, or points of different dimensions.
     """
     shapes = {member.shape for member in members}
     if len(shapes) != 1 or any(shape.image or shape.num_classes for shape in shapes):

@@ -7,14 +7,16 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from toylab.data.base import AbstractDataset, Moments, datasets
-from toylab.data.options import Number, number, whole
+from toylab.options import Number, number, whole
 from toylab.types import AnyArray, Matrix, Point, Points, PRNGKey, Scalar
 
 _SCALE = 1.5
 _REACH = 8.0  # standard deviations of b that the quadrature covers
-_DROP = 37.0  # the quadrature stops where the density has fallen by about e^-37 = 1e-16
+_DROP = (
+    37.0  # the quadrature stops where the density has fallen by about e^-37 = 1e-16, the rounding of float64
+)
 _GRID = np.linspace(-_REACH, _REACH, 97)
-# Equal steps: the density of b dies away at both ends, where they converge faster than Gauss nodes.
+# Equal steps: the density of b vanishes at both ends, so that the trapezoidal rule converges faster than Gauss nodes.
 _NODES = np.linspace(-1, 1, 129)
 
 
@@ -24,10 +26,10 @@ class Pinwheel(AbstractDataset):
         x0 = 1.5 R(theta) (b, y),  b ~ N(1, radial_std^2),  y ~ N(0, tangential_std^2),
         theta = arm angle + twist e^b.
 
-    Given the arm and b, a point is Gaussian on a line, so the oracle integrates over b alone, arm by arm.
-    Seen at time t, the line of b has width t: the quadrature is placed again for every (x, t), around the
-    best b of each arm. A fixed grid would need a spacing far below t, and full-rank Gaussian nodes leave an
-    error of the spacing squared.
+    Given the arm and b, a point is Gaussian on a line, so that the oracle integrates over b alone, arm by arm. At time
+    t the posterior of b has a width of order t. The nodes of the quadrature are therefore placed anew for every (x, t),
+    around the most likely b of each arm. A fixed grid would need a spacing far below t, and a mixture of full-rank
+    Gaussians at the nodes leaves an error of the spacing squared.
 
     Args:
         radial_std, tangential_std: standard deviations along and across an arm, before the rotation.
@@ -72,24 +74,25 @@ class Pinwheel(AbstractDataset):
     ) -> tuple[Float[Array, " k"], Float[Array, "k 2"], Float[AnyArray, "k 2 2"]]:
         """Log weight, E[v_cond | x, b] and Cov[v_cond | x, b] at the nodes of one arm.
 
-        With the frame of b, x_t = (a 1.5 b + t eps_along, N(0, a^2 width^2 + t^2)): eps_along is known
-        exactly, and the coordinate across is a Gaussian component as in a mixture.
+        In the rotated frame of b, x_t = (a 1.5 b + t eps_along, N(0, a^2 width^2 + t^2)): eps_along is known exactly,
+        and the coordinate across is Gaussian, as a component of a mixture.
         """
         a = 1 - t
         width = _SCALE * self.tangential_std.astype(x.dtype)
         variance_t = (a * width) ** 2 + t**2
-        # Where the nodes lie does not change the integral, so no derivative passes through their place.
+        # The integral does not depend on where the nodes lie. Without the stop-gradient, Jacobians would differentiate
+        # through argmin and Gauss-Newton, at a cost and with errors that cancel only in the limit.
         fixed, *place = jax.lax.stop_gradient((self, x, t, arm_angle))
         b_mode, half, low = fixed._window(*place)
         delta = (low - b_mode) + half * (1 + _NODES.astype(x.dtype))
 
-        # Offsets along and across at b_mode + delta, by the addition theorem: at t = 1e-4 in float32 the
-        # plain difference of two numbers of size one would put noise of size 1e-3 on every node.
+        # Offsets along and across at b_mode + delta, by the addition theorem: in float32 the plain difference of two
+        # numbers of size one has an error of 1e-7, which division by t = 1e-4 turns into 1e-3 on every node.
         twist = self.twist.astype(x.dtype)
         angle_mode = arm_angle + twist * jnp.exp(b_mode)
         along_mode, across_mode = _rotate_back(x, angle_mode)
         turn = twist * jnp.exp(b_mode) * jnp.expm1(delta)
-        # Half angles: one sine and one cosine give everything, without cancellation.
+        # Half angles: 1 - cos(turn) = 2 sin^2(turn / 2) has no cancellation at small turns.
         sin_half, cos_half = jnp.sin(turn / 2), jnp.cos(turn / 2)
         sin_turn, cos_turn = 2 * sin_half * cos_half, 1 - 2 * sin_half**2
         change = across_mode * sin_turn - 2 * along_mode * sin_half**2 - a * _SCALE * delta
@@ -109,10 +112,10 @@ class Pinwheel(AbstractDataset):
         return log_density, velocities, width**2 / variance_t * normal[:, :, None] * normal[:, None, :]
 
     def _window(self, x: Point, t: Scalar, arm_angle: Scalar) -> tuple[Scalar, Scalar, Scalar]:
-        """Best b of an arm, and half width and lower end of the interval of b that matters.
+        """Most likely b of an arm, and half width and lower end of the interval that the quadrature covers.
 
-        The log density of b is minus half a sum of three squares (along, across, prior): a grid gives the
-        start, Gauss-Newton the maximum, and its curvature the width.
+        The log density of b is minus half a sum of three squares (along, across, prior): a grid gives the start,
+        Gauss-Newton the maximum, and its curvature the width.
         """
         a = 1 - t
         radial_std, twist = self.radial_std.astype(x.dtype), self.twist.astype(x.dtype)
@@ -138,13 +141,13 @@ class Pinwheel(AbstractDataset):
             return jnp.clip(b - slope / curvature, grid[0], grid[-1])
 
         grid = 1 + radial_std * jnp.asarray(_GRID, x.dtype)
-        # The grid must see the peak: blur it to the spacing.
+        # Blur the peak to the spacing of the grid: at small t it would lie between two grid points.
         blurred, _, _ = residuals(grid, jnp.maximum(t, 2 * _SCALE * (grid[1] - grid[0])))
         start = grid[jnp.argmin(jnp.sum(blurred**2, axis=0))]
         b = jax.lax.fori_loop(0, 6, gauss_newton, start)
         curvature, _ = curvature_and_slope(b)
-        # Four times the Gaussian reach: a bent arm falls off more slowly on its inner side. A peak that the
-        # nodes can resolve on the whole range needs no window, and may have a second peak beside it.
+        # Four times the reach of a Gaussian, since the density of a bent arm falls more slowly on its inner side. A
+        # peak that the nodes resolve on the whole range gets no window: a second peak may lie outside of it.
         spacing = (grid[-1] - grid[0]) / (len(_NODES) - 1)
         wide = curvature * spacing**2 < 0.64
         reach = jnp.where(wide, jnp.inf, 4 * jnp.sqrt(2 * _DROP / curvature))

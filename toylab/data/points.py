@@ -8,24 +8,23 @@ from numpy.typing import ArrayLike
 from scipy.spatial import KDTree
 
 from toylab.data.base import AbstractDataset, Moments, datasets
-from toylab.data.mixture import GaussianMixture, filled_size, filled_up, isotropic_mixture
-from toylab.data.options import Number, number
-from toylab.data.options import array as _as_array
+from toylab.data.mixtures import GaussianMixture, filled_size, filled_up, isotropic_mixture
+from toylab.options import Number, number
+from toylab.options import array as _as_array
 from toylab.types import Count, Matrix, Point, Points, PRNGKey, Scalar
 
 _NEIGHBOUR = 8
 _MAX_POINTS = 20_000
+# Kernels of the smallest compiled program: clouds of up to 512, 2048, 8192 and 32768 points share one each.
 _LEAST = 512
-"""Kernels of the smallest program: clouds of up to 512, 2048, 8192 and 32768 points share one each."""
 
 
 class PointCloud(AbstractDataset):
-    """The kernel mixture (1/n) sum_i N(p_i, std^2 I) of given points: its samples and its oracle are of one
-    law.
+    """The kernel density (1/n) sum_i N(p_i, std^2 I) of given points, for its samples and its oracle alike.
 
     Args:
-        kernels: one Gaussian at every point, and further ones of weight zero (see ``filled_up``).
-        num_points: how many points there are.
+        kernels: one Gaussian at every point, padded with components of weight zero (see ``filled_up``).
+        num_points: number of points, without the padding.
     """
 
     kernels: GaussianMixture
@@ -44,8 +43,8 @@ class PointCloud(AbstractDataset):
     def draw(self, key: PRNGKey, n: int) -> Points:
         """``n`` points: one of the given ones, plus kernel noise."""
         key_point, key_noise = jax.random.split(key)
-        # Not the mixture's own sampler: its categorical draw needs n times as many numbers as there are
-        # points.
+        # Kernels have equal weights: one integer per point replaces the mixture's search in cumulative weights, whose
+        # float32 rounding grows with the number of points.
         index = jax.random.randint(key_point, (n,), 0, self.num_points)
         noise = jnp.asarray(self.kernels.scales)[index] * jax.random.normal(key_noise, (n, self.dim))
         return jnp.asarray(self.kernels.means)[index] + noise
@@ -60,10 +59,9 @@ class PointCloud(AbstractDataset):
 
 
 def bandwidth(points: Float[np.ndarray, "n dim"]) -> float:
-    """Half the median distance from a point to its eighth nearest neighbour (or the farthest, where fewer
-    exist).
+    """Half the median distance from a point to its eighth nearest neighbour (or the farthest of fewer points).
 
-    It follows the local density, so thin and well-separated sets stay thin and separated.
+    It follows the local density, so that thin and well-separated sets stay thin and separated.
 
     Raises:
         ValueError: most points coincide, so that the rule gives zero.
@@ -77,7 +75,7 @@ def bandwidth(points: Float[np.ndarray, "n dim"]) -> float:
 
 
 def num_kernels(num_points: int) -> int:
-    """Kernels that a cloud of so many points is held in: clouds of one such number share their programs."""
+    """Components, with padding, of a cloud of ``num_points``; clouds of equal number share compiled programs."""
     return filled_size(num_points, _LEAST)
 
 

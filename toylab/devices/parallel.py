@@ -1,9 +1,9 @@
-"""Where lanes run: the only module that names devices and mesh axes.
+"""Placement and execution of lanes on devices: one lane after the other on a CPU, batched on accelerators.
 
-A lane is one run of an ensemble. On a CPU each core is one JAX device and lanes are dealt out to them, since XLA hardly
-uses a second core for nets of this size. Every lane runs the very same single-lane program, so its result depends on
-neither its neighbours nor the number of devices, to the last bit. On an accelerator the lanes of a device are batched
-by `vmap`, and devices share them by `shard_map`.
+A lane is one run of an ensemble. On a CPU each core is one JAX device and lanes are distributed over them, since XLA
+hardly uses a second core for nets of this size. Every lane runs the same single-lane program, so its result is
+bit-identical whatever its neighbours and the number of devices. On an accelerator the lanes of a device are batched by
+`vmap`, and devices share them by `shard_map`.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from toylab.storage.cache import cache_folder
 from toylab.types import AnyArray, Flag
 
 MAP_SHARE = 0.5
-"""Share of a process's memory maps that may be in use when new lanes are made."""
+"""Share of the memory maps that a process may have; above it `make_room` clears the compiled programs."""
 
 Tree = Any
 """A pytree of arrays; floats become float32 where lanes are put."""
@@ -35,6 +35,7 @@ Device = Any
 _LANE_AXIS = "lanes"
 
 _CPU_OPTIONS = {
+    # XLA's default is 256 bits even where the processor has registers of 512.
     "xla_cpu_prefer_vector_width": 512,
     # XLA's fused reductions contend for threads on small batches: 64 rows trained ten times slower than 32. Matrix
     # products alone keep their gain. Measured with jaxlib 0.10.2 on two cores.
@@ -57,7 +58,7 @@ def enable_compilation_cache() -> Path:
 
 
 class AbstractLanes(ABC):
-    """A fixed number of lanes and the devices they live on. ``Placed`` below is a tree per lane, kept on devices."""
+    """A fixed number of lanes and their devices. ``Placed`` below means one tree per lane, kept on the devices."""
 
     split: Split = ALONE
     """The devices that share each lane."""
@@ -67,7 +68,7 @@ class AbstractLanes(ABC):
 
     @abstractmethod
     def put(self, trees: Sequence[Tree]) -> Any:
-        """Placed: one tree of arrays per lane, laid on the devices."""
+        """Placed: one tree of arrays per lane, copied to the devices."""
 
     @abstractmethod
     def get(self, placed: Any) -> list[Tree]:
@@ -84,13 +85,13 @@ class AbstractLanes(ABC):
         ``fn`` is the key of the compiled program: pass module-level functions or cached closures, not fresh ones.
         """
 
+    @abstractmethod
     def update(self, fn: Callable, *placed: Any, shared: Sequence[AnyArray | np.generic] = ()) -> Any:
         """`map` for functions whose result is the next value of the last of ``placed``, and is laid out as that is."""
-        return self.map(fn, *placed, shared=shared)
 
 
 class SeparateLanes(AbstractLanes):
-    """One lane after the other on each device, devices side by side: for CPUs."""
+    """One lane after the other on each device, devices in parallel: for CPUs."""
 
     def __init__(self, num_lanes: int, devices: Sequence[Device]):
         super().__init__(num_lanes)
@@ -112,14 +113,15 @@ class SeparateLanes(AbstractLanes):
     def map(
         self, fn: Callable, *placed: list[Tree], shared: Sequence[AnyArray | np.generic] = ()
     ) -> list[Tree]:
-        """One thread per device, so that devices compile and compute side by side."""
+        """One thread per device, so that devices compile and compute in parallel."""
         call = compiled(fn)
 
         def run_device(first: int) -> list[Tree]:
-            with single_precision():  # here, since the context is one thread's
+            results = []
+            with single_precision():  # here, since the context holds for one thread only
                 common = jax.device_put(tuple(shared), self._device(first))
-                lanes = range(first, self.num_lanes, len(self._devices))
-                results = [call(*[trees[lane] for trees in placed], *common) for lane in lanes]
+                for lane in range(first, self.num_lanes, len(self._devices)):
+                    results.append(call(*[trees[lane] for trees in placed], *common))
                 return jax.block_until_ready(results)
 
         if len(self._devices) == 1:
@@ -128,12 +130,14 @@ class SeparateLanes(AbstractLanes):
             by_device = list(pool.map(run_device, range(len(self._devices))))
         return [by_device[lane % len(by_device)][lane // len(by_device)] for lane in range(self.num_lanes)]
 
+    update = map  # a lane has one layout: whole, on its device
+
     def _device(self, lane: int) -> Device:
         return self._devices[lane % len(self._devices)]
 
 
 class BatchedLanes(AbstractLanes):
-    """Lanes stacked and batched on each device, the stack split over devices: for accelerators."""
+    """Lanes stacked and batched on each device, the stack split over the devices: for accelerators."""
 
     def __init__(self, num_lanes: int, devices: Sequence[Device]):
         super().__init__(num_lanes)
@@ -141,7 +145,7 @@ class BatchedLanes(AbstractLanes):
         self._mesh = jax.make_mesh(
             (len(devices),), (_LANE_AXIS,), devices=devices, axis_types=(AxisType.Auto,)
         )
-        # The stack must split evenly: the last lane is repeated, its copies are never read.
+        # The stack must split evenly over the devices: the last lane is repeated, and its copies are never read.
         self._num_padding = -num_lanes % len(devices)
 
     def put(self, trees: Sequence[Tree]) -> Tree:
@@ -157,13 +161,15 @@ class BatchedLanes(AbstractLanes):
         return [jax.tree.map(lambda leaf: leaf[lane], host) for lane in range(self.num_lanes)]  # noqa: B023
 
     def pick(self, choose: Callable[[Tree], Tree], placed: Tree) -> Tree:
-        """All lanes at once: picking a leaf of the stack picks it of every lane."""
+        """All lanes at once: a leaf of the stack holds that leaf of every lane."""
         return choose(placed)
 
     def map(self, fn: Callable, *placed: Tree, shared: Sequence[AnyArray | np.generic] = ()) -> Tree:
         """One compiled program for all lanes."""
         with single_precision():
             return jax.block_until_ready(_batched(fn, self._mesh, len(placed))(*placed, *shared))
+
+    update = map  # every stack has one layout: split over the mesh
 
 
 def lanes(num_lanes: int) -> AbstractLanes:
@@ -179,26 +185,26 @@ def batches_lanes() -> bool:
 
 @lru_cache(maxsize=256)
 def compiled(fn: Callable) -> Callable:
-    """``fn`` of one lane, compiled with what suits a CPU."""
+    """``fn`` of one lane, compiled with the options for the local devices."""
     return jax.jit(fn, compiler_options=compiler_options())
 
 
 def compiler_options() -> dict[str, Any] | None:
-    """What suits the local devices."""
+    """Compiler options for the local devices: those of a CPU, None on others."""
     return _supported_cpu_options() if jax.local_devices()[0].platform == "cpu" else None
 
 
 def matmul_precision() -> str:
-    """What is asked of float32 products; ``default`` leaves it to the device, which may round their inputs."""
+    """Precision requested for float32 products; ``default`` lets the device choose, which may round their inputs."""
     return getattr(jax.config, "jax_default_matmul_precision", None) or "default"
 
 
 def make_room() -> None:
-    """Forget compiled programs where they fill more than half of the memory maps that Linux allows a process.
+    """Clear the jit cache where compiled programs take more than half of the memory maps that Linux allows a process.
 
     The programs of one structure take one to two thousand maps on two CPU devices, and a process may have 65,530: a
-    sweep over thirty structures, or a lab that is open for a day, would end in the compiler with "Cannot allocate
-    memory". Programs still in use come back from the compilation cache.
+    sweep over thirty structures, or a lab that is open for a day, would fail in the compiler with "Cannot allocate
+    memory". Programs still in use are loaded again from the compilation cache.
     """
     maps, limit = Path("/proc/self/maps"), Path("/proc/sys/vm/max_map_count")
     with contextlib.suppress(OSError, ValueError):  # not Linux: no such limit
@@ -210,7 +216,7 @@ def make_room() -> None:
 
 @lru_cache(maxsize=1)
 def _supported_cpu_options() -> dict[str, Any]:
-    """Those of ``_CPU_OPTIONS`` that this version of XLA knows: it refuses to compile with a foreign one."""
+    """The ``_CPU_OPTIONS`` that this version of XLA supports: it refuses to compile with an unknown one."""
     supported = {}
     for name, value in _CPU_OPTIONS.items():
         with contextlib.suppress(jax.errors.JaxRuntimeError):
@@ -236,14 +242,19 @@ def _batched(fn: Callable, mesh: Mesh, num_stacked: int) -> Callable:
 
 
 def is_finite(x: AnyArray) -> jax.Array:
-    """Whether every float32 of ``x`` is finite, read off the exponent bits: no compiler flag can assume it away."""
+    """Whether every float32 of ``x`` is finite, read off the exponent bits.
+
+    Under fast-math flags a compiler may assume that no float is NaN or infinite and drop a comparison of floats; it
+    cannot drop one of integers.
+    """
     bits = jax.lax.bitcast_convert_type(x.astype(jnp.float32), jnp.uint32)
-    return jnp.all((bits & 0x7F800000) != 0x7F800000)
+    return jnp.all((bits & 0x7F800000) != 0x7F800000)  # all eight exponent bits set: infinity or NaN
 
 
 def run_if(wanted: Flag, fn: Callable[[Tree], Tree], state: Tree) -> Tree:
-    """``fn(state)`` where ``wanted``, else ``state``; costs nothing while no lane wants it.
+    """``fn(state)`` where ``wanted``, else ``state``; costs nothing while it is wanted in no lane.
 
-    Batched over lanes, `jax.lax.cond` computes both sides every time; a loop of no or one turn stops at no lane's wish.
+    Batched over lanes, `jax.lax.cond` computes both branches every time. A fori_loop of 0 or 1 iterations is skipped
+    unless some lane needs it.
     """
     return jax.lax.fori_loop(0, wanted.astype(jnp.int32), lambda _, state: fn(state), state)

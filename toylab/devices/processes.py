@@ -1,23 +1,25 @@
-"""Processes that train one run together: how they meet, and how they agree.
+"""Processes that train one run together: set-up, and flags that all of them share.
 
-Each runs the same program on its own devices. What one of them alone sees (a signal, its clock) must be told to the
-others before any of them acts on it: else some would wait for sums that the rest never send.
+Each process runs the same program on its own devices. A flag that one process sets by itself (a signal, its clock) must
+reach the others before any of them acts on it: otherwise some would wait for sums that the rest never send.
 """
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 
 
 def join(coordinator: str = "", index: int = 0, count: int = 0) -> None:
-    """Meet the other processes; before JAX computes anything.
+    """Connect this process with the others; call it before JAX computes anything.
 
     Args:
-        coordinator: HOST:PORT of process 0; by default what the cluster says (SLURM, Open MPI, Kubernetes, Cloud TPU).
-        index: of this process, from 0.
-        count: of processes.
+        coordinator: HOST:PORT of process 0; by default JAX takes it from the cluster (SLURM, Open MPI, Kubernetes,
+            Cloud TPU).
+        index: index of this process, from 0.
+        count: number of processes.
 
     Raises:
-        ValueError: no cluster that JAX knows, or processes that do not meet; one line.
+        ValueError: no cluster that JAX supports, or jax.distributed could not be initialised; one line.
     """
     try:
         if coordinator:
@@ -26,24 +28,22 @@ def join(coordinator: str = "", index: int = 0, count: int = 0) -> None:
             jax.distributed.initialize()
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().split("\n", 1)[0]
-        raise ValueError(f"the processes of this run did not meet: {reason}") from error
+        raise ValueError(f"jax.distributed failed to initialise: {reason}") from error
 
 
 def is_first() -> bool:
-    """Whether this process writes and prints what all of them know."""
+    """Whether this is process 0, which alone writes files and prints."""
     return jax.process_index() == 0
 
 
 def are_many() -> bool:
-    """Whether processes share this run."""
+    """Whether several processes share this run."""
     return jax.process_count() > 1
 
 
 def agree(*flags: bool) -> tuple[bool, ...]:
-    """Each flag, raised where any process raises it; a meeting of all, which one process alone need not hold."""
+    """Each flag, True if any process passes True; all processes must call this together."""
     if jax.process_count() == 1:
         return flags
-    from jax.experimental import multihost_utils
-
     raised = multihost_utils.process_allgather(np.asarray(flags, np.int32))
     return tuple(bool(any_of) for any_of in raised.max(axis=0))

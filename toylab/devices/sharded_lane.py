@@ -1,4 +1,4 @@
-"""One lane over all devices, of this process or of many: see `split` for what each of them does."""
+"""One lane over all devices, of this process or of many: see `sharding` for the part of each device."""
 
 import re
 from collections import Counter
@@ -24,7 +24,7 @@ class SplitLane(AbstractLanes):
     Args:
         devices: at least one, those of other processes included.
         layout: data or zero3.
-        num_params: length of the vectors that zero3 keeps in parts.
+        num_params: length of the vectors that zero3 shards.
     """
 
     def __init__(self, devices: Sequence[Device], layout: Layout, num_params: int):
@@ -37,7 +37,7 @@ class SplitLane(AbstractLanes):
         self._whole = jax.jit(self._trimmed, out_shardings=self._everywhere)
 
     def put(self, trees: Sequence[Tree]) -> Tree:
-        """The tree on the devices: vectors of parameters in parts where the layout says so, all else everywhere."""
+        """The tree on the devices: under zero3 vectors of parameters are sharded; all else is on every device."""
         (tree,) = trees
         return jax.tree.map(self._placed, tree)
 
@@ -46,7 +46,7 @@ class SplitLane(AbstractLanes):
         return [jax.tree.map(np.asarray, self._gathered(placed))]
 
     def pick(self, choose: Callable[[Tree], Tree], placed: Tree) -> Tree:
-        """Of the one lane."""
+        """A part of the one lane's tree."""
         return choose(placed)
 
     def map(self, fn: Callable, *placed: Tree, shared: Sequence[AnyArray | np.generic] = ()) -> Tree:
@@ -63,7 +63,7 @@ class SplitLane(AbstractLanes):
             return jax.block_until_ready(call(*placed, *map(self._placed, shared)))
 
     def lower(self, fn: Callable, *placed: Tree, shared: Sequence[AnyArray | np.generic] = ()) -> Any:
-        """The program of `update` before it is compiled, for those who ask what it costs and sends."""
+        """The program of `update` before it is compiled, to inspect its cost and its communication."""
         call = self._program(fn, lambda: self._mapped(fn, placed, len(shared)))
         with single_precision():
             return call.lower(*placed, *map(self._placed, shared))
@@ -76,14 +76,17 @@ class SplitLane(AbstractLanes):
     def _mapped(self, fn: Callable, placed: Sequence[Tree], num_shared: int) -> Callable:
         specs = [jax.tree.map(lambda leaf: leaf.sharding.spec, tree) for tree in placed]
         in_specs = (*specs, *[PartitionSpec()] * num_shared)
+        # check_vma: JAX cannot infer that what every device computes alike (keys, counters) is equal on all of them.
         return jax.shard_map(fn, mesh=self._mesh, in_specs=in_specs, out_specs=specs[-1], check_vma=False)
 
     def _placed(self, leaf: AnyArray | np.generic) -> jax.Array:
         """One array on the devices; every process holds all of it, so that nothing is sent."""
         with single_precision():
             array = np.asarray(leaf)
+            # `make_array_from_callback` keeps the dtype, unlike device_put: float64 settings become float32 here.
             array = array.astype(jax.dtypes.canonicalize_dtype(array.dtype))
             sharding = self._everywhere
+            # Told by its length: parameters, moving averages and moments are the vectors that have it.
             if self.split.sharded and array.shape == (self._num_params,):
                 array = np.pad(array, (0, padded_length(len(array), self.split.count) - len(array)))
                 sharding = NamedSharding(self._mesh, PartitionSpec(AXIS))
@@ -103,10 +106,11 @@ class SplitLane(AbstractLanes):
 def automatic_layout(
     platform: str, num_devices: int, num_processes: int, num_pairs: int, num_equal: int
 ) -> Layout | None:
-    """What the layout ``auto`` of one run is: ``data``, or None, which is one device.
+    """The layout that ``auto`` means for one run: ``data``, or None for one device.
 
-    ``data`` on several accelerators, if the rows divide among them; and where processes share the run, since they have
-    asked for it. Not on the cores of one CPU: there the last bits of a result would depend on the machine.
+    ``data`` on several accelerators if the rows divide evenly among them, and always where processes share the run,
+    since several were started for it. Not on the cores of one CPU: the last bits of a result would depend on the
+    machine.
 
     >>> automatic_layout("gpu", 8, 1, 64, 192), automatic_layout("cpu", 8, 1, 64, 192)
     ('data', None)
@@ -118,8 +122,7 @@ def automatic_layout(
 
 
 def collectives(program: str) -> dict[str, int]:
-    """How often a compiled program (its text) sends each kind of message between devices; kinds that it does not send
-    are missing.
+    """Number of collectives of each kind in the text of a compiled program; kinds that do not occur are missing.
 
     >>> collectives("x = f32[8] all-reduce(y), to_apply=add")
     {'all-reduce': 1}

@@ -1,13 +1,13 @@
-"""One run over many devices: its batch split between them, and, if asked for, what it trains as well.
+"""Data-parallel and ZeRO-3 sharding of one run.
 
-Every device draws the whole batch, which is a function of the seed and the step alone, and computes the rows that are
-its own: results do not depend on the number of devices but for the order of sums. Two layouts:
+Every device draws the whole batch, which is a function of the seed and the step alone, and computes its own rows:
+results depend on the number of devices only through the order of sums. Two layouts:
 
-data     parameters on every device; one sum of gradients per step, nothing else is sent.
-zero3    parameters, moving averages and moments in equal parts on the devices (Rajbhandari et al. 2020,
-         rajbhandari2020zero, stage 3); each step gathers the parameters that it uses, and sums gradients into parts.
+data     parameters on every device; each step sums the gradients, and sends nothing else.
+zero3    parameters, moving averages and moments sharded evenly over the devices (Rajbhandari et al. 2020,
+         rajbhandari2020zero, stage 3); each step gathers the parameters that it uses, and sums gradients into shards.
 
-The net's parameters are one vector, so a part is a stretch of it, and the net is gathered whole, not layer by layer.
+The net's parameters are one vector, so a shard is an interval of it, and the net is gathered whole, not layer by layer.
 """
 
 import math
@@ -23,26 +23,26 @@ Layout = Literal["data", "zero3"]
 AskedLayout = Layout | Literal["auto"]
 LAYOUTS = ("auto", "data", "zero3")
 AXIS = "data"
-"""Of the mesh that a split run's devices form."""
+"""Name of the axis of the mesh of devices."""
 PADDING = 256
-"""Vectors in parts are padded to a multiple of this, so that their length is one for 1, 2, 4, ..., 256 devices."""
+"""Sharded vectors are padded to a multiple of this, so that their length is the same for 1, 2, 4, ..., 256 devices."""
 Tree = Any
 """A pytree of arrays."""
 
 
 class Split(NamedTuple):
-    """What a training step must know of the devices that share it; for one device every method is the identity.
+    """Part of one device in a training step that several share; on one device every method is the identity.
 
     Args:
-        count: devices.
-        sharded: whether vectors of parameters are kept in parts.
+        count: number of devices.
+        sharded: whether vectors of parameters are sharded.
     """
 
     count: int = 1
     sharded: bool = False
 
     def rows(self, tree: Tree) -> Tree:
-        """This device's rows: a part of the leading axis of every array, whose size is a multiple of ``count``."""
+        """This device's rows: an interval of the leading axis of every array, whose size is a multiple of ``count``."""
         if self.count == 1:
             return tree
 
@@ -53,21 +53,23 @@ class Split(NamedTuple):
         return jax.tree.map(own, tree)
 
     def whole(self, params: AnyArray) -> AnyArray:
-        """A vector of parameters from its parts, with the padding at its end."""
+        """A vector of parameters from its shards, with the padding at its end."""
         return lax.all_gather(params, AXIS, tiled=True) if self.sharded else params
 
     def summed(self, loss: AnyArray, gradient: AnyArray) -> tuple[AnyArray, AnyArray]:
-        """Sums over devices; of the gradient this device's part where parameters are kept in parts."""
+        """Sums over devices; of the gradient only this device's shard where parameters are sharded."""
         if self.count == 1 and not self.sharded:
             return loss, gradient
         if not self.sharded:
-            return lax.psum((loss, gradient), AXIS)
+            return lax.psum(
+                (loss, gradient), AXIS
+            )  # the loss of each device is a share of the mean: see `batch_loss`
         padded = jnp.pad(gradient, (0, padded_length(len(gradient), self.count) - len(gradient)))
         return lax.psum(loss, AXIS), lax.psum_scatter(padded, AXIS, tiled=True)
 
     def squared_norm(self, gradient: AnyArray) -> AnyArray:
         """|gradient|^2 of the vector that `summed` returned."""
-        # A dot product, which a CPU vectorises; it may not reorder a plain sum.
+        # A dot product, which XLA vectorises on a CPU; a plain sum of squares keeps its order and runs one by one.
         square = jnp.vdot(gradient, gradient)
         return lax.psum(square, AXIS) if self.sharded else square
 
@@ -76,7 +78,7 @@ ALONE = Split()
 
 
 def padded_length(length: int, count: int) -> int:
-    """``length`` rounded up to what ``count`` devices share evenly.
+    """``length`` rounded up to a multiple of ``PADDING`` that divides evenly among ``count`` devices.
 
     >>> padded_length(1730, 8), padded_length(1730, 3)
     (1792, 2304)

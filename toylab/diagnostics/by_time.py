@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Array, Float
 
-from toylab.data.options import whole
 from toylab.devices.parallel import compiled, single_precision
 from toylab.diagnostics.local import (
     Reference,
@@ -21,6 +20,7 @@ from toylab.diagnostics.local import (
     trained_net,
 )
 from toylab.methods import Context, Example
+from toylab.options import whole
 from toylab.training import Run
 from toylab.training.experiment import Experiment
 from toylab.training.objective import context_of, draw_pairs, guided_pair

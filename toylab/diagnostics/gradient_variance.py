@@ -12,8 +12,7 @@ from jaxtyping import Float
 from toylab.devices.parallel import compiled, single_precision
 from toylab.nets.flat import Gradients
 from toylab.training import Run
-from toylab.training.ensemble import LIVE_SETTINGS
-from toylab.training.experiment import Experiment
+from toylab.training.experiment import LIVE_SETTINGS, Experiment
 from toylab.training.objective import covariance_trace, replica_gradients
 from toylab.training.state import TrainState, lane_keys
 from toylab.types import Count

@@ -14,13 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from toylab.coefficients.constant import Constant
+from toylab.coefficients.schedules import Constant
 from toylab.devices.parallel import compiled
 from toylab.methods import Context, Example
 from toylab.methods.meanflow import MeanFlow
 from toylab.methods.terms import AdaptiveWeight
 from toylab.nets import flat_net
-from toylab.proxies.conditional import Conditional
+from toylab.proxies.builtin import Conditional
 from toylab.training import Run
 from toylab.training.experiment import Experiment
 from toylab.training.objective import Batch, context_of, draw_pairs, guided_pair

@@ -21,7 +21,7 @@ from toylab.diagnostics.local import (
 )
 from toylab.diagnostics.quadratic import top_share, weighted_trace
 from toylab.plots.figures import DATA, SERIES, panel_grid
-from toylab.proxies.conditional import Conditional
+from toylab.proxies.builtin import Conditional
 from toylab.training import Run, Trainer
 from toylab.training.experiment import Experiment
 from toylab.training.objective import Batch, beta_of

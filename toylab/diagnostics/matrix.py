@@ -16,7 +16,6 @@ import pandas as pd
 from jaxtyping import Float
 
 from toylab.data import AbstractDataset
-from toylab.data.options import whole
 from toylab.devices.parallel import single_precision
 from toylab.diagnostics.local import (
     Reference,
@@ -30,6 +29,7 @@ from toylab.diagnostics.local import (
     trained_net,
 )
 from toylab.methods import Example
+from toylab.options import whole
 from toylab.training import Run
 from toylab.training.experiment import Experiment
 from toylab.training.objective import Batch, context_of, guided_pair

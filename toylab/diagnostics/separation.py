@@ -18,8 +18,8 @@ from scipy.special import log_ndtr, logsumexp
 
 from toylab.config import RunConfig
 from toylab.data import datasets
-from toylab.metrics.sliced import SlicedReference
 from toylab.metrics.statistics import NO_INTERVAL, paired, relative_gain
+from toylab.metrics.wasserstein import SlicedReference
 from toylab.plots.figures import DATA, MARKERS, SERIES, panel_grid
 from toylab.training import Run, train_many
 from toylab.types import MIN_TIME

@@ -13,16 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from toylab.data.options import whole
 from toylab.data.oracle import Oracle
 from toylab.devices.parallel import single_precision
-from toylab.metrics.base import can_be_scored
-from toylab.metrics.floor import Score, floor
-from toylab.metrics.sliced import SlicedReference
-from toylab.metrics.sliced_w1 import SlicedW1
+from toylab.metrics.base import can_be_scored, metrics
+from toylab.metrics.score import Score, floor
 from toylab.metrics.statistics import Interval, mean_interval
+from toylab.metrics.wasserstein import SlicedReference
 from toylab.nets import flat_net
 from toylab.nets.sampling import SAMPLERS
+from toylab.options import whole
 from toylab.training import Run
 from toylab.training.experiment import Experiment
 from toylab.types import PRNGKey, Scalar, interpolate
@@ -128,7 +127,7 @@ def few_step_samples(
         if reference is None:
             shown, reference = samples, fresh
     assert reference is not None  # there is at least one key
-    base = floor(SlicedW1(), run.dataset.sample, n, seed=seed).value
+    base = floor(metrics.create("sliced_w1"), run.dataset.sample, n, seed=seed).value
     scores = tuple(Score.of(column, n, base, nfe) for column, nfe in zip(values, steps, strict=True))
     return FewSteps(steps, np.stack(shown), reference, scores, _gain(np.subtract(values[0], values[-1])))
 

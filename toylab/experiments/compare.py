@@ -19,7 +19,7 @@ from toylab.experiments.sweep import Cell, cell_name
 from toylab.methods import AbstractTwoStageMethod, methods
 from toylab.metrics.statistics import NO_INTERVAL
 from toylab.proxies import proxies
-from toylab.training.budget import network_evaluations
+from toylab.training.cost import network_evaluations
 from toylab.training.ensemble import Ensemble
 from toylab.training.experiment import build_experiment, without_unused_settings
 
@@ -93,7 +93,7 @@ def plan(
         chosen: as from `contestants`.
         datasets: names.
         seeds: of each contestant on each dataset.
-        steps_of: steps that the budget pays for: `toylab.training.budget.steps_within` for network evaluations,
+        steps_of: steps that the budget pays for: `toylab.training.cost.steps_within` for network evaluations,
             `steps_in_seconds` for wall time.
 
     Raises:

@@ -19,8 +19,7 @@ from toylab.experiments.results import (
     least_beta,
     result_of,
 )
-from toylab.metrics.floor import Score
-from toylab.metrics.scores import HEADLINE
+from toylab.metrics.score import HEADLINE, Score
 from toylab.storage import run_folder
 from toylab.storage.untrusted import with_place
 

@@ -29,8 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from toylab.config import FIELDS, RunConfig
-from toylab.metrics.floor import Score
-from toylab.metrics.scores import HEADLINE, read_score
+from toylab.metrics.score import HEADLINE, Score, read_score
 from toylab.metrics.statistics import (
     NO_INTERVAL,
     Interval,

@@ -1,12 +1,17 @@
-"""Feature nets and what is measured with them: Frechet and kernel distances of images, label accuracy.
+"""Feature nets and the scores computed with them: Frechet and kernel distances of images, label accuracy.
 
-A number is called FID only where the features are Inception's; those of the in-repo classifiers are FDD and FFD, which
-rank models of this lab and are comparable with nothing else.
+A distance is called FID only if the features are Inception's. Those of the in-repo classifiers are FDD and FFD: they
+rank models of this lab and cannot be compared with published numbers.
 """
 
 from toylab.features.base import AbstractFeatureNet, feature_nets, load
-from toylab.features.frechet import Gaussian, fit_gaussian, frechet_distance, read_gaussian
-from toylab.features.kernel import kernel_distance
+from toylab.features.distances import (
+    Gaussian,
+    fit_gaussian,
+    frechet_distance,
+    kernel_distance,
+    read_gaussian,
+)
 from toylab.features.scores import ImageScore, Yardstick, image_scores, score_line
 
 __all__ = [

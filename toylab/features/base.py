@@ -1,4 +1,4 @@
-"""What a feature net is: images in, features and perhaps logits out."""
+"""Base class of feature nets: images in, features and optionally logits out."""
 
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
@@ -16,11 +16,11 @@ Images = Float32[AnyArray, "_ _ _ _"]
 
 
 class Features(NamedTuple):
-    """What a net makes of n images.
+    """Output of a feature net for n images.
 
     Args:
-        values: features, float64, since covariances are formed from them.
-        logits: of the classes the net knows; None where it is no classifier of them.
+        values: features, as float64, since covariances are computed from them.
+        logits: logits of the classes; None for a net that is no classifier.
     """
 
     values: Float[np.ndarray, "n dim"]
@@ -28,14 +28,15 @@ class Features(NamedTuple):
 
 
 class AbstractFeatureNet(ABC):
-    """A fixed net whose features images are compared by; call it with images.
+    """A fixed net whose features are compared; call it with images.
 
     Args:
-        name: its id, which every number made with it carries.
-        distance: what the Frechet distance of its features is called: FID is that of Inception's alone.
-        dim: of its features.
-        accuracy: share of ``num_test`` held-out images it labels right; None where it is no classifier.
-        chunk: images that pass the net at once.
+        name: id of the net, part of every score computed with it.
+        distance: name of the Frechet distance of its features; FID for Inception only.
+        dim: number of features.
+        accuracy: share of ``num_test`` held-out images that it classifies correctly; None for a net that is no
+            classifier.
+        chunk: number of images per forward pass.
     """
 
     name: str
@@ -50,7 +51,7 @@ class AbstractFeatureNet(ABC):
         """Images in the shape that the net takes.
 
         Raises:
-            ValueError: a shape that the net does not take; the message names those it does.
+            ValueError: a shape that the net does not accept; the message names the accepted ones.
         """
 
     @abstractmethod
@@ -58,13 +59,15 @@ class AbstractFeatureNet(ABC):
         """Features and logits (or None) of one chunk of prepared images."""
 
     def __call__(self, images: ArrayLike) -> Features:
-        """Features of ``images`` (n, height, width, channels); values beyond [-1, 1] are cut off, as on a screen.
+        """Features of ``images`` (n, height, width, channels); values are clipped to [-1, 1], as on a screen.
 
         Raises:
-            ValueError: not four axes, no image, values that are not finite, or a shape that the net does not take.
+            ValueError: not four axes, no image, values that are not finite, or a shape that the net does not accept.
         """
         checked = self.prepare(as_images(images))
-        with jax.enable_x64(False):
+        with jax.enable_x64(
+            False
+        ):  # the weights are float32: the same features whatever the caller has enabled
             parts = [self.forward(checked[i : i + self.chunk]) for i in range(0, len(checked), self.chunk)]
         values = np.concatenate([np.asarray(features, np.float64) for features, _ in parts])
         logits = None if parts[0][1] is None else np.concatenate([np.asarray(each) for _, each in parts])
@@ -72,7 +75,7 @@ class AbstractFeatureNet(ABC):
 
 
 def as_images(images: ArrayLike) -> Images:
-    """``images`` as a float32 array (n, height, width, channels), cut to [-1, 1].
+    """``images`` as a float32 array (n, height, width, channels), clipped to [-1, 1].
 
     Raises:
         ValueError: not numbers, not four axes, empty, or values that are NaN or infinite.
@@ -95,7 +98,7 @@ def load(spec: str) -> AbstractFeatureNet:
     """The feature net ``name`` or ``name:PATH``, as in ``fdd-v1`` or ``inception:weights.npz``.
 
     Raises:
-        ValueError: an unknown name, a path missing or too many, or weights that are damaged; one line.
+        ValueError: unknown name, a missing or needless path, or damaged weights; one line.
         OSError: no such file.
     """
     name, colon, path = spec.partition(":")

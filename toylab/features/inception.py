@@ -1,8 +1,8 @@
 """``inception:PATH``: Inception-v3 with a user's own weights, the net behind FID.
 
-The weights are not ours to give. PATH is an npz with the arrays of the PyTorch port of the network that FID was defined
-by, without its head: for each of 94 convolutions NAME.conv.weight (out, in, height, width) and NAME.bn.weight, .bias,
-.running_mean, .running_var. README says how to write it from a state dict.
+Inception weights are not distributed, for licence reasons. PATH is an npz with the arrays of the PyTorch port of the
+network that defines FID, without its head: for each of 94 convolutions NAME.conv.weight (out, in, height, width) and
+NAME.bn.weight, .bias, .running_mean, .running_var. README shows how to write it from a state dict.
 """
 
 import os
@@ -50,10 +50,10 @@ class InceptionNet(AbstractFeatureNet):
     """2048 features of Inception-v3, weights from a file of yours: FID.
 
     Args:
-        path: of the npz.
+        path: path of the npz.
 
     Raises:
-        ValueError: other arrays than the network has, other shapes, or values that are not finite; one line.
+        ValueError: other arrays or shapes than the network has, or values that are not finite; one line.
         FileNotFoundError: no such file.
     """
 
@@ -66,14 +66,14 @@ class InceptionNet(AbstractFeatureNet):
             raise ValueError(f"{path}: {one_line(error)}") from None
 
     def prepare(self, images: Images) -> Images:
-        """Images of three channels; one channel is shown as grey."""
+        """Images of three channels; a single channel is repeated three times."""
         channels = images.shape[3]
         if channels not in (1, 3):
             raise ValueError(f"inception takes images of 1 or 3 channels, got {channels}")
         return np.repeat(images, 3, axis=3) if channels == 1 else images
 
     def forward(self, images: Images) -> Any:
-        """Features of one chunk; no logits, since the head is left out."""
+        """Features of one chunk; no logits, since the network has no head."""
         return _features(self._weights, images), None
 
 
@@ -94,8 +94,8 @@ def layout() -> dict[str, tuple[int, ...]]:
 def network(conv: Convolve, x: Activations) -> Float[AnyArray, "n 2048"]:
     """Pooled features of 299 x 299 images in [-1, 1].
 
-    Sources: Szegedy et al. 2016 (szegedy2016rethinking), Figures 5 to 7 and Table 1. As in the network of FID, averages
-    leave the margin out and the last block pools by maximum.
+    Sources: Szegedy et al. 2016 (szegedy2016rethinking), Figures 5 to 7 and Table 1. As in the network of FID, average
+    pooling does not count the padding, and the last block uses max pooling.
     """
     x = conv("Conv2d_1a_3x3", x, 32, (3, 3), stride=2, same=False)
     x = conv("Conv2d_2a_3x3", x, 32, (3, 3), same=False)
@@ -188,7 +188,7 @@ def _max_pool(x: Activations, stride: int = 2, padding: str = "VALID") -> Activa
 
 
 def _average_pool(x: Activations) -> Activations:
-    """3x3 means of the points that there are: at the margin fewer than nine."""
+    """3x3 means without padding: at the border over fewer than nine values."""
     sums, counts = (
         lax.reduce_window(each, 0.0, lax.add, (1, 3, 3, 1), (1, 1, 1, 1), "SAME")
         for each in (x, jnp.ones_like(x[:1, :, :, :1]))

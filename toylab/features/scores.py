@@ -1,4 +1,4 @@
-"""Scores of images: distances of features and label accuracy, each with n, the net's id and what real images get."""
+"""Scores of images: feature distances and label accuracy, each with n, the feature net and the score of real images."""
 
 import math
 from collections.abc import Sequence
@@ -9,25 +9,24 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from toylab.features.base import AbstractFeatureNet, Features
-from toylab.features.frechet import Gaussian, fit_gaussian, frechet_distance
-from toylab.features.kernel import kernel_distance
-from toylab.metrics.floor import Floor, mean_and_stderr
+from toylab.features.distances import Gaussian, fit_gaussian, frechet_distance, kernel_distance
+from toylab.metrics.score import Floor, mean_and_stderr
 
+# Random splits of the real images that a floor averages over.
 NUM_SPLITS = 8
-"""Pairs of real images behind a floor."""
 KERNEL, ACCURACY = "kernel_distance", "label_accuracy"
 
 
 class ImageScore(NamedTuple):
-    """A number about generated images, with what is needed to read it.
+    """A score of generated images, with its sample size, standard error and floor.
 
     Args:
         features: id of the feature net.
         value: mean over keys.
         stderr: standard error of that mean over keys; NaN for a single key.
         n: images per key.
-        floor: the same number of real images, whose n may be smaller: see `Yardstick.floor`; None without such images.
-        num_keys: independent samples behind the mean.
+        floor: the same score of real images, whose n may be smaller (see `Yardstick.floor`); None without real images.
+        num_keys: number of independent samples that the mean is over.
     """
 
     features: str
@@ -44,15 +43,15 @@ class ImageScore(NamedTuple):
 
 
 class Yardstick:
-    """Real images as a feature net sees them: what generated ones are measured against.
+    """Features of real images, the reference of all scores of generated images.
 
     Args:
-        net: whose features are compared.
-        reference: real images (n, height, width, channels), all of those there are; or the statistics of their
-            features, which leave the kernel distance and the floors out.
+        net: the feature net.
+        reference: real images (n, height, width, channels), the whole set; or the mean and covariance of their
+            features, which give neither a kernel distance nor floors.
 
     Raises:
-        ValueError: images that the net does not take, or fewer than four; statistics of another dimension.
+        ValueError: images that the net does not accept, fewer than four of them, or statistics of another dimension.
     """
 
     def __init__(self, net: AbstractFeatureNet, reference: ArrayLike | Gaussian):
@@ -73,10 +72,11 @@ class Yardstick:
 
         Args:
             pixels: generated images (n, height, width, channels) in [-1, 1], n at least 2.
-            labels: the class that each was to show; None, or a net without classes, leaves the accuracy out.
+            labels: the class that each image was generated for; without labels, or without classes of the net, there
+                is no accuracy.
 
         Raises:
-            ValueError: images that are not finite or that the net does not take, or labels that are not n classes.
+            ValueError: images that are not finite or that the net does not accept, or labels that are not n classes.
         """
         found = self.net(pixels)
         numbers = {self.net.distance: frechet_distance(fit_gaussian(found.values), self._gaussian)}
@@ -87,11 +87,11 @@ class Yardstick:
         return numbers
 
     def floor(self, n: int, seed: int = 0) -> dict[str, Floor]:
-        """Name -> the same number of real images in the place of generated ones.
+        """Name -> the same score of real images in place of generated ones.
 
-        Distances: mean over eight random splits of the reference into k = min(n, half of it) images and the others.
-        Where the reference has fewer than 2 n images the floor is one at that smaller k, and higher than at n.
-        Accuracy: the net's on held-out images.
+        Distances: mean over eight random splits of the reference into k = min(n, half of it) images and the others. If
+        the reference has fewer than 2 n images, the floor is computed at this smaller k and is higher than at n.
+        Accuracy: that of the net on held-out images.
         """
         if (n, seed) not in self._known_floors:
             self._known_floors[n, seed] = self._floor(n, seed)
@@ -127,11 +127,11 @@ def image_scores(
 
     Args:
         yardstick: feature net and real images.
-        samples: pixels and labels (or None) per key, all of one n.
-        seed: of the splits behind the floors.
+        samples: pixels and labels (or None) per key, all with the same number of images.
+        seed: seed of the random splits of the floors.
 
     Raises:
-        ValueError: no samples, numbers of images that differ, or whatever `Yardstick.measure` refuses.
+        ValueError: no samples, different numbers of images, or images that `Yardstick.measure` rejects.
     """
     counts = {len(np.asarray(pixels)) for pixels, _ in samples}
     if len(counts) != 1:
@@ -154,7 +154,7 @@ def image_scores(
 
 
 def score_line(name: str, score: ImageScore) -> str:
-    """One line that says all: ``FDD[fdd-v1, n=1797] = 3.21, real images 0.42 +- 0.03 (n=898)``."""
+    """The score as one line: ``FDD[fdd-v1, n=1797] = 3.21, real images 0.42 +- 0.03 (n=898)``."""
     spread = "" if math.isnan(score.stderr) else f" +- {score.stderr:.2g}"
     floor = score.floor
     real = f"{floor.value:.4g} +- {floor.stderr:.2g} (n={floor.n})" if floor else "not measured"

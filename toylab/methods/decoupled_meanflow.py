@@ -17,8 +17,7 @@ from toylab.methods.terms import (
     teacher_of,
 )
 from toylab.proxies import AbstractProxy, Context
-from toylab.proxies.conditional import Conditional
-from toylab.proxies.ema import EMA
+from toylab.proxies.builtin import EMA, Conditional
 from toylab.types import Scalar
 
 

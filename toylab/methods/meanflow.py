@@ -11,7 +11,7 @@ from toylab.methods.base import Beta, Example, Part, methods, mixed_tangent
 from toylab.methods.regression import AbstractRegression
 from toylab.methods.terms import average_velocity_and_derivative, derivative_target, squared_norm
 from toylab.proxies import AbstractProxy, Context
-from toylab.proxies.ema import EMA
+from toylab.proxies.builtin import EMA
 from toylab.types import Point, Scalar
 
 

@@ -12,8 +12,7 @@ from toylab.methods.meanflow import MeanFlow
 from toylab.methods.terms import AdaptiveWeight, Anchor, teacher_of
 from toylab.nets.sampling import heun_trajectory
 from toylab.proxies import AbstractProxy, Context
-from toylab.proxies.conditional import Conditional
-from toylab.proxies.ema import EMA
+from toylab.proxies.builtin import EMA, Conditional
 from toylab.types import Pairs, Point, Scalar
 
 COUPLING_FREE = ("conditional", "ema", "online")

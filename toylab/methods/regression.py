@@ -8,7 +8,7 @@ import jax
 from toylab.methods.base import AbstractMethod, Beta, Example
 from toylab.methods.terms import AdaptiveWeight, Anchor, squared_norm
 from toylab.proxies import AbstractProxy, Context
-from toylab.proxies.conditional import Conditional
+from toylab.proxies.builtin import Conditional
 from toylab.types import Point, Scalar
 
 

@@ -1,13 +1,12 @@
-"""Metrics: one number from samples and a reference, each with its floor. NumPy, SciPy and POT; no jax."""
+"""Metrics: one number from samples and a reference, each with its floor. NumPy, SciPy and POT; no JAX."""
 
-from toylab.metrics.base import AbstractMetric, ModesLike, metrics
-from toylab.metrics.exact import wasserstein
-from toylab.metrics.floor import Floor, Score, floor
-from toylab.metrics.sliced import SlicedReference, sliced_wasserstein
+from toylab.metrics.base import Metric, ModesLike, metrics
+from toylab.metrics.score import Floor, Score, floor
+from toylab.metrics.wasserstein import SlicedReference, sliced_wasserstein, wasserstein
 
 __all__ = [
-    "AbstractMetric",
     "Floor",
+    "Metric",
     "ModesLike",
     "Score",
     "SlicedReference",

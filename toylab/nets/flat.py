@@ -1,19 +1,20 @@
 """A net whose parameters are one vector.
 
-On a CPU the optimiser, the moving average and the finiteness check then run over one contiguous array instead of a
-dozen small ones, and a checkpoint or a gradient covariance is a plain vector.
+On a CPU the optimiser, the moving average and the finiteness check are then operations on one contiguous array instead
+of a dozen small ones, and a checkpoint or a gradient covariance is a plain vector.
 """
 
 import itertools
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from toylab.nets.base import NetSpec
 from toylab.types import AnyArray, LabelledNet, PRNGKey
 
 Params = Float[AnyArray, " p"]
@@ -21,44 +22,11 @@ Gradients = Float[AnyArray, "batches p"]
 Parts = list[AnyArray]
 
 
-@runtime_checkable
-class NetSpec(Protocol):
-    """A hashable description that can build a net."""
-
-    @property
-    def dim(self) -> int:
-        """Coordinates of a point."""
-        ...
-
-    @property
-    def num_classes(self) -> int:
-        """Classes that the net is told of, 0 without: then it takes no label."""
-        ...
-
-    @property
-    def widest(self) -> int:
-        """The largest number of values of one example that a pass holds at once."""
-        ...
-
-    @property
-    def num_activations(self) -> int:
-        """About how many values of one example a pass keeps for its derivative."""
-        ...
-
-    def unrolled(self) -> "NetSpec":
-        """The same net without loops: the compiler counts the operations of a loop once."""
-        ...
-
-    def build(self, key: PRNGKey) -> eqx.Module:
-        """A freshly initialised net."""
-        ...
-
-
 class FlatNet(NamedTuple):
     """A net as functions of its parameter vector.
 
-    A gradient is best taken in the parts and then joined: the transpose of cutting a vector into parts is a sum of
-    padded vectors, which took a third of a training step on a CPU.
+    Differentiate with respect to the parts and join the result: the transpose of slicing a vector into parts is a sum
+    of padded vectors, which took a third of a training step on a CPU.
     """
 
     init: Callable[[PRNGKey], Params]

@@ -8,9 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from toylab.nets.base import nets
-from toylab.nets.embed import sinusoidal_embedding
-from toylab.nets.precision import check_dtype, in_precision
+from toylab.nets.base import check_dtype, in_precision, nets, sinusoidal_embedding
 from toylab.types import DataShape, Label, Point, PRNGKey, Scalar
 
 ACTIVATIONS: dict[str, Callable] = {
@@ -23,7 +21,7 @@ ACTIVATIONS: dict[str, Callable] = {
 
 @dataclass(frozen=True)
 class MLPSpec:
-    """Sizes of an `MLP`: hashable, so that a compiled program can key on it."""
+    """Description of an `MLP`; hashable, since compiled programs are cached by it."""
 
     dim: int
     width: int = 128
@@ -35,9 +33,10 @@ class MLPSpec:
     velocity_head: bool = False
     """A second output, the velocity at x: see `MLP.with_velocity`."""
     num_classes: int = 0
-    """Classes that the net is told of: one more input for each, and one for none of them."""
+    """Classes that the net is conditioned on: one input for each, and one for the null label."""
     encoder_depth: int = 0
-    """Hidden layers that see t alone; the rest see r as well. 0: every layer sees both; -k: all but the last k."""
+    """Number of first hidden layers that receive t only; the others receive r too. 0: all receive both. -k: all but
+    the last k."""
     dtype: str = "float32"
     """Precision of the layers; parameters, embeddings of times and outputs are float32 in any case."""
 
@@ -47,21 +46,21 @@ class MLPSpec:
                 f"encoder_depth of a net with {self.depth} hidden layers must lie in [{1 - self.depth}, "
                 f"{self.depth - 1}], got {self.encoder_depth}"
             )
-        if self.encoder_depth < 0:  # one spelling for one net: compiled programs key on it
+        if self.encoder_depth < 0:  # one description per net, since compiled programs are cached by it
             object.__setattr__(self, "encoder_depth", self.depth + self.encoder_depth)
 
     @property
     def widest(self) -> int:
-        """A layer."""
+        """The hidden layer."""
         return self.width
 
     @property
     def num_activations(self) -> int:
-        """Values and tangents of every layer, and what their derivative keeps of both."""
+        """Values and tangents of every layer, and as many again for their derivative."""
         return 4 * self.width * self.depth
 
     def unrolled(self) -> "MLPSpec":
-        """Itself: it has no loops."""
+        """Itself: an MLP has no loops."""
         return self
 
     def build(self, key: PRNGKey) -> "MLP":
@@ -102,8 +101,9 @@ def mlp(
 class MLP(eqx.Module):
     """u(x, r, t) from [x, emb(t), emb(t) - emb(r)] through ``depth`` hidden layers of ``width`` units.
 
-    With classes there is one input more for each of them, and one for none. The second embedding vanishes at r = t,
-    where u is the instantaneous velocity. Weights start as N(0, 1/fan_in), the output layer's times ``output_scale``.
+    With classes there is one more input for each of them, and one for the null label. The second embedding vanishes at
+    r = t, where u is the instantaneous velocity. Weights start as N(0, 1/fan_in), those of the output layer multiplied
+    by ``output_scale``.
 
     Source: Lu and Wang 2026 (lu2026variance), 2-D protocol.
     """
@@ -126,7 +126,7 @@ class MLP(eqx.Module):
         self.spec = spec
 
     def __call__(self, x: Point, r: Scalar, t: Scalar, label: Label | None = None) -> Point:
-        """Average velocity at one point ``x`` of time ``t`` over [r, t], of a class where there are some."""
+        """Average velocity at one point ``x`` of time ``t`` over [r, t]; with classes, that of ``label``."""
         return self._outputs(x, r, t, label)[: self.spec.dim]
 
     def with_velocity(
@@ -161,7 +161,7 @@ class MLP(eqx.Module):
 
 
 def _linear(key: PRNGKey, fan_in: int, fan_out: int, scale: float) -> eqx.nn.Linear:
-    # The layer's own weights are never drawn: the key has one use.
+    # Only the shape of the layer: its own initial weights are never drawn, so that the key is used once.
     layer = eqx.filter_eval_shape(eqx.nn.Linear, fan_in, fan_out, key=key)
     weight = scale * jax.random.normal(key, (fan_out, fan_in)) / jnp.sqrt(fan_in)
     return eqx.tree_at(lambda node: (node.weight, node.bias), layer, (weight, jnp.zeros(fan_out)))

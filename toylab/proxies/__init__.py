@@ -1,4 +1,4 @@
-"""Proxies: estimates of the marginal velocity, for the tangent or for the target. One file each."""
+"""Proxies: estimates of the marginal velocity, for the tangent or for the target."""
 
 from toylab.proxies.base import AbstractProxy, Context, proxies
 

@@ -1,4 +1,4 @@
-"""What a proxy is: an estimate of the marginal velocity at a point."""
+"""Base class of proxies: estimates of the marginal velocity at a point."""
 
 from abc import abstractmethod
 from typing import ClassVar, NamedTuple, cast
@@ -13,14 +13,14 @@ from toylab.types import Label, LabelledNet, Pairs, Point, Points, Scalar, Veloc
 
 
 class Context(NamedTuple):
-    """All that a loss may look at besides its own example. In a training loop of your own, fill in what you have."""
+    """Inputs of a loss besides its own example. A training loop of your own fills in the fields that it has."""
 
     net: VelocityNet
-    """The trained net u(x, r, t); gradients flow through it alone."""
+    """The trained net u(x, r, t), the only one that receives gradients."""
     net_ema: VelocityNet
-    """Its moving average."""
+    """Moving average of the net."""
     dataset: AbstractDataset | None = None
-    """The data distribution, for what is exact only in 2-D: the proxy ``oracle``."""
+    """The data distribution, for the proxy ``oracle``."""
     reference: Points | None = None
     """Fresh data points shared by the batch, for proxies that declare ``num_reference``."""
     net_teacher: VelocityNet | None = None
@@ -30,10 +30,10 @@ class Context(NamedTuple):
     progress: Scalar | float = 0.0
     """Share of training done, in [0, 1]."""
     velocity: Point | None = None
-    """u(x_t, t, t) of the example at hand, where the loop has evaluated it already."""
+    """u(x_t, t, t) of the example, if the loop has evaluated it already."""
 
     def of_class(self, label: Label | None) -> "Context":
-        """The context of an example of this class: its nets are those of the class. Without a label, itself."""
+        """The context of an example of class ``label``: its nets are conditioned on the class. Itself for None."""
         if label is None:
             return self
         net, net_ema, net_teacher = (
@@ -52,21 +52,23 @@ class AbstractProxy(eqx.Module):
     formula: ClassVar[str] = ""
     """v_hat in LaTeX."""
     uses_net: ClassVar[bool] = False
-    """Whether it is made of the trained net: such a proxy cannot be its own target where r = t."""
+    """Whether it is built from the trained net: such a proxy cannot supervise itself at r = t."""
     uses_pair: ClassVar[bool] = False
-    """Whether it looks at the example's own (x0, eps): such a proxy is no function of x_t, and its error has noise."""
+    """Whether it uses the example's own (x0, eps): such a proxy is no function of x_t, and its error has noise."""
     follows_coupling: ClassVar[bool] = True
-    """False where it is the velocity of INDEPENDENT data and noise, and so not of pairs that a teacher has made."""
+    """False if it is the velocity of INDEPENDENT data and noise, which is wrong for pairs made by a teacher."""
     num_reference: int = eqx.field(default=0, init=False, static=True)
     """Fresh data points that it needs per batch."""
 
     def __call__(self, x_t: Point, t: Scalar, x0: Point, eps: Point, context: Context) -> Point:
-        """v_hat at the point ``x_t`` of time ``t``, which was made of the pair (x0, eps), without gradient."""
+        """v_hat at the point ``x_t`` of time ``t``, interpolated between ``x0`` and ``eps``, without gradient."""
+        # The proxy enters the tangent and the target, which are constants of the loss. A gradient through it would
+        # train the net (or its data) to make the proxy agree with the target.
         return jax.lax.stop_gradient(self.estimate(x_t, t, x0, eps, context))
 
     @abstractmethod
     def estimate(self, x_t: Point, t: Scalar, x0: Point, eps: Point, context: Context) -> Point:
-        """What the proxy says; the call stops the gradient, here and nowhere else."""
+        """v_hat, differentiable; only `__call__` stops the gradient."""
 
 
 proxies: Registry[AbstractProxy] = Registry("proxy", "toylab.proxies")

@@ -1,4 +1,4 @@
-"""Distributions of the pair of times (r, t), r <= t. One file each."""
+"""Distributions of the pair of times (r, t), r <= t."""
 
 from toylab.times.base import AbstractTimeSampler, limit_gap, time_samplers
 

@@ -1,4 +1,4 @@
-"""What a time sampler is."""
+"""Base class of time samplers."""
 
 from abc import abstractmethod
 

@@ -7,6 +7,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from tqdm.auto import tqdm
@@ -16,17 +17,16 @@ from toylab.data.images import image_sets
 from toylab.devices.processes import agree, are_many, is_first
 from toylab.devices.sharding import AskedLayout
 from toylab.storage import run_folder
-from toylab.training.experiment import build_experiment
-from toylab.training.memory import check_memory
+from toylab.training.cost import check_memory
+from toylab.training.experiment import Experiment, build_experiment
 from toylab.training.mixing import program_of
 from toylab.training.run import Run
-from toylab.training.saving import BackgroundSaver
-from toylab.training.trainer import Trainer, rhythm
+from toylab.training.trainer import Trainer, schedule_of
 
 REQUEUE_SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name))
-"""By which clusters take a machine away."""
+"""Signals that clusters send before they take a machine away."""
 AUTOSAVE_SECONDS = 60.0
-"""At most this much work is lost when a process is killed."""
+"""Time between saves during training: a process that is killed loses at most this much work."""
 
 
 class TrainingInterrupted(KeyboardInterrupt):
@@ -36,7 +36,7 @@ class TrainingInterrupted(KeyboardInterrupt):
         super().__init__("training interrupted")
         self.runs = list(runs)
         self.requeue = requeue
-        """Whether it was SIGTERM or SIGUSR1, by which clusters take a machine away: queue the run again."""
+        """Whether the signal was SIGTERM or SIGUSR1, so that a cluster should queue the run again."""
 
 
 def train(
@@ -52,16 +52,16 @@ def train(
     Args:
         config: every setting.
         path: run folder to save to: at the end, every minute, and when interrupted. Not saved by default.
-        resume: an unfinished run of the same config to continue; the result is bit-identical to an unbroken run. One
-            that has ended comes back as it is, and its folder is not touched.
-        progress: a progress bar on standard error; by default where that is a terminal.
-        layout: spread the run over all devices of all processes: ``data`` (parameters everywhere) or ``zero3`` (in
-            parts); see `toylab.devices.sharding`. None keeps it on one device, beside others. ``auto`` is data on
+        resume: an unfinished run of the same config to continue; the result is bit-identical to an unbroken run. A run
+            that has ended is returned as it is, and its folder is not touched.
+        progress: show a progress bar on standard error; by default only if that is a terminal.
+        layout: spread the run over all devices of all processes: ``data`` (parameters on every device) or ``zero3``
+            (parameters in parts); see `toylab.devices.sharding`. None trains it on one device. ``auto`` is ``data`` on
             several accelerators, where the batch divides among them, and wherever processes share the run.
 
     Raises:
-        ValueError: a bad setting, one that needs more memory than there is, a run to resume whose settings differ, or
-            a batch that does not divide among the devices.
+        ValueError: a bad setting, a config that needs more memory than the machine has, a run to resume whose settings
+            differ, or a batch that does not divide among the devices.
         OSError: ``path`` cannot be written or holds something else than a run; before anything is trained.
         TrainingInterrupted: on Ctrl-C, after saving.
     """
@@ -94,28 +94,43 @@ def train_many(
     places = list(paths) if paths is not None else [None] * len(configs)
     started = list(resume) if resume is not None else [None] * len(configs)
     if not len(configs) == len(places) == len(started):
-        raise ValueError(f"{len(configs)} configs need as many paths and runs to resume")
+        raise ValueError(
+            f"{len(configs)} configs, {len(places)} paths, {len(started)} runs to resume: expected as many of each"
+        )
     _check_resumed(configs, started)
-    _check_data(configs)
-    check_memory(configs)
+    experiments = [
+        build_experiment(config) if run is None else run.experiment
+        for config, run in zip(configs, started, strict=True)
+    ]
+    _check_data(configs, experiments)
+    check_memory(configs, experiments)
     _check_paths(places)
     finished = {
         i: _ended(run, places[i]) for i, run in enumerate(started) if run and run.status != "unfinished"
     }
-    pending = [i for i in range(len(configs)) if i not in finished]
-    groups = group_by_program([configs[i] for i in pending], [started[i] for i in pending])
-    if layout in ("data", "zero3") or (layout == "auto" and are_many()):  # one run has all devices
-        groups = [[i] for group in groups for i in group]
     with _interruptible() as interrupted, _progress_bar(configs, started, progress) as bar:
-        for members in [[pending[i] for i in group] for group in groups]:
-            group = _Group(
+        for members in _groups(configs, experiments, started, layout):
+            trainer = _trainer(
                 [configs[i] for i in members],
-                [places[i] for i in members],
+                [experiments[i] for i in members],
                 [started[i] for i in members],
                 layout,
             )
-            group.run(bar, interrupted)
-            finished.update(zip(members, group.runs(), strict=True))
+            paths_of_lanes, saved_at = [places[i] for i in members], time.monotonic()
+            with BackgroundSaver() as saver:
+                while not trainer.done:
+                    late = time.monotonic() - saved_at > AUTOSAVE_SECONDS and any(paths_of_lanes)
+                    # All processes save and stop at the same step, since collecting the state takes all of them.
+                    save, stopped = agree(late and not saver.busy, interrupted.is_set())
+                    if stopped:
+                        break
+                    if save:
+                        saver.save(_written(trainer, paths_of_lanes))
+                        saved_at = time.monotonic()
+                    bar.update(trainer.advance(trainer.log_interval) * len(members))
+            _warn_of_divergence(trainer)
+            _write(_written(trainer, paths_of_lanes))
+            finished.update(zip(members, trainer.runs(paths_of_lanes), strict=True))
             stopped, requeue = agree(interrupted.is_set(), interrupted.requeue)
             if stopped:
                 raise TrainingInterrupted([finished[i] for i in sorted(finished)], requeue)
@@ -134,10 +149,10 @@ def _check_resumed(configs: Sequence[RunConfig], resume: Sequence[Run | None]) -
             raise ValueError("the run to resume has other settings than the config")
 
 
-def _check_data(configs: Sequence[RunConfig]) -> None:
-    """Refuse data that are not at hand."""
-    for config in configs:
-        if build_experiment(config).dataset.is_stand_in:
+def _check_data(configs: Sequence[RunConfig], experiments: Sequence[Experiment]) -> None:
+    """Refuse random bytes in the place of a data set that is not installed."""
+    for config, experiment in zip(configs, experiments, strict=True):
+        if experiment.dataset.is_stand_in:
             options = ", ".join(image_sets.options(config.dataset))
             raise ValueError(
                 f"dataset {config.dataset!r} is a stand-in here, with nothing to train on: set its options ({options})"
@@ -145,7 +160,7 @@ def _check_data(configs: Sequence[RunConfig]) -> None:
 
 
 def _check_paths(paths: Sequence[str | Path | None]) -> None:
-    """Refuse now what would fail when minutes of training are to be saved."""
+    """Refuse now what would fail after minutes of training, when the run is saved."""
     places = [Path(path).resolve() for path in paths if path is not None]
     if len(set(places)) < len(places):
         twice = next(path for index, path in enumerate(places) if path in places[:index])
@@ -155,99 +170,140 @@ def _check_paths(paths: Sequence[str | Path | None]) -> None:
 
 
 def _ended(run: Run, path: str | Path | None) -> Run:
-    """A run to resume that has ended: nothing is trained, and nothing written where it lies already."""
+    """A run to resume that has ended: not trained, and not written where it is stored already."""
     if path is not None and (run.path is None or Path(path).resolve() != run.path.resolve()):
         run.save(path)
     return run
 
 
-def group_by_program(
-    configs: Sequence[RunConfig], resume: Sequence[Run | None] | None = None
+def _groups(
+    configs: Sequence[RunConfig],
+    experiments: Sequence[Experiment],
+    started: Sequence[Run | None],
+    layout: AskedLayout | None,
 ) -> list[list[int]]:
-    """Indices of configs that can be lanes of one trainer, in order of first appearance."""
+    """Indices of the configs that are to be trained, those that share a trainer together."""
+    pending = [i for i, run in enumerate(started) if run is None or run.status == "unfinished"]
+    if layout in ("data", "zero3") or (layout == "auto" and are_many()):  # one run has all devices
+        return [[i] for i in pending]
+    groups = group_by_program(
+        [configs[i] for i in pending], [started[i] for i in pending], [experiments[i] for i in pending]
+    )
+    return [[pending[i] for i in group] for group in groups]
+
+
+def group_by_program(
+    configs: Sequence[RunConfig],
+    resume: Sequence[Run | None] | None = None,
+    experiments: Sequence[Experiment] | None = None,
+) -> list[list[int]]:
+    """Indices of configs that can be lanes of one trainer, in order of first appearance.
+
+    Args:
+        configs: settings.
+        resume: runs to continue: those of one trainer are at the same step.
+        experiments: the configs' experiments, where the caller has built them.
+    """
+    built = [build_experiment(config) for config in configs] if experiments is None else experiments
+    started = [None] * len(configs) if resume is None else resume
     groups: dict[object, list[int]] = {}
-    for index, config in enumerate(configs):
-        run = resume[index] if resume is not None else None
-        start = run.step if run is not None else 0
-        key = (program_of(build_experiment(config)), rhythm(config), start)
+    for index, (config, experiment, run) in enumerate(zip(configs, built, started, strict=True)):
+        key = (program_of(experiment), schedule_of(config), 0 if run is None else run.step)
         groups.setdefault(key, []).append(index)
     return list(groups.values())
 
 
-class _Group:
-    """Lanes of one trainer, where they are saved, and the loop over them."""
+def _trainer(
+    configs: Sequence[RunConfig],
+    experiments: Sequence[Experiment],
+    resume: Sequence[Run | None],
+    layout: AskedLayout | None,
+) -> Trainer:
+    """A trainer of lanes that are all fresh, or all resumed at the same step."""
+    started = [run for run in resume if run is not None]
+    changes = [() if run is None else run.changes for run in resume]
+    if len(started) < len(
+        configs
+    ):  # runs saved at step 0 may stand beside fresh ones: both begin from the seed
+        return Trainer(configs, changes=changes, layout=layout, experiments=experiments)
+    states, histories = [run.state for run in started], [run.history for run in started]
+    return Trainer(configs, states, histories, changes, layout, experiments)
 
-    def __init__(self, configs, paths, resume, layout):
-        self._paths = paths
-        started = [run for run in resume if run is not None]
-        states = [run.state for run in started] if len(started) == len(configs) else None
-        histories = [run.history for run in started] if states else None
-        changes = [run.changes for run in started] if states else None
-        self._trainer = Trainer(configs, states, histories, changes, layout)
 
-    def run(self, bar: tqdm, interrupted: "_Interruption") -> None:
-        """Train to the end or until any process is interrupted; save on the way and at the end."""
-        trainer, saved_at = self._trainer, time.monotonic()
-        with BackgroundSaver() as saver:
-            while not trainer.done:
-                late = time.monotonic() - saved_at > AUTOSAVE_SECONDS and any(self._paths) and not saver.busy
-                save, stopped = agree(late, interrupted.is_set())
-                if stopped:
-                    break
-                if save:
-                    saver.save(self._written())
-                    saved_at = time.monotonic()
-                taken = trainer.advance(trainer.log_interval)
-                bar.update(taken * len(trainer.configs))
-        self._warn_of_divergence()
-        for run in self._written():
-            assert run.path is not None
-            run.save(run.path)
+def _written(trainer: Trainer, paths: Sequence[str | Path | None]) -> list[Run]:
+    """The lanes that this process writes, as they are now; all processes must call this together."""
+    runs = trainer.runs(paths)
+    return [run for run in runs if run.path is not None] if is_first() else []
 
-    def runs(self) -> list[Run]:
-        """The lanes as runs."""
-        trainer = self._trainer
-        states = trainer.ensemble.states()
-        return [
-            Run(
-                config,
-                state,
-                trainer.history(lane),
-                Path(path) if path is not None else None,
-                trainer.changes[lane],
+
+def _write(runs: Sequence[Run]) -> None:
+    for run in runs:
+        assert run.path is not None
+        run.save(run.path)
+
+
+def _warn_of_divergence(trainer: Trainer) -> None:
+    for config, step in zip(trainer.configs, trainer.ensemble.diverged_at(), strict=True):
+        if step >= 0:
+            warnings.warn(
+                f"{config.dataset} with beta={config.beta:g}, learning_rate={config.learning_rate:g}, "
+                f"seed={config.seed} diverged at step {step}; the state before it is kept",
+                RuntimeWarning,
+                stacklevel=3,
             )
-            for lane, (config, state, path) in enumerate(
-                zip(trainer.configs, states, self._paths, strict=True)
-            )
-        ]
 
-    def _written(self) -> list[Run]:
-        """The lanes that this process writes, as they are now; all processes must ask for them together."""
-        runs = self.runs()
-        return [run for run in runs if run.path is not None] if is_first() else []
 
-    def _warn_of_divergence(self) -> None:
-        for config, step in zip(self._trainer.configs, self._trainer.ensemble.diverged_at(), strict=True):
-            if step >= 0:
-                warnings.warn(
-                    f"{config.dataset} with beta={config.beta:g}, learning_rate={config.learning_rate:g}, "
-                    f"seed={config.seed} diverged at step {step}; the state before it is kept",
-                    RuntimeWarning,
-                    stacklevel=4,
-                )
+class BackgroundSaver:
+    """Writes runs in a thread of its own, one batch of them at a time; leaving the block waits for the last one.
+
+    The runs were copied from the devices before, so training may go on. A folder is replaced in one piece: a process
+    that is killed while it writes leaves the previous save.
+    """
+
+    def __init__(self):
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="toylab-save")
+        self._pending: Future | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether the last save is still being written."""
+        return self._pending is not None and not self._pending.done()
+
+    def save(self, runs: Sequence[Run]) -> None:
+        """Begin to write each run to its path.
+
+        Raises:
+            OSError: the previous save failed; likewise any other error that it raised.
+        """
+        self.wait()
+        self._pending = self._pool.submit(_write, list(runs))
+
+    def wait(self) -> None:
+        """Wait until everything is written; raises what the save raised."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
+
+    def __enter__(self) -> "BackgroundSaver":
+        return self
+
+    def __exit__(self, kind, error, trace) -> None:
+        self._pool.shutdown()
+        if error is None:  # else the error of the block is raised, not that of the save
+            self.wait()
 
 
 class _Interruption(threading.Event):
-    """Set by a signal; ``requeue`` where that is one by which clusters take a machine away."""
+    """Event that a signal sets; ``requeue`` is True if it was one of ``REQUEUE_SIGNALS``."""
 
     requeue = False
 
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[_Interruption]:
-    """An event that the first signal sets, so that a stretch of steps ends cleanly; the second Ctrl-C raises."""
+    """An event that the first signal sets, so that training ends between two steps; the second Ctrl-C raises."""
     event = _Interruption()
-    if threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
         yield event
         return
 

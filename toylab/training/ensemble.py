@@ -1,9 +1,8 @@
-"""Lanes on devices: experiments and their states, advanced together by one compiled program."""
+"""Ensemble: experiments and their states as lanes on devices, advanced together by one compiled program."""
 
 from collections.abc import Sequence
 from functools import lru_cache, partial
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,22 +22,17 @@ from toylab.training.state import TrainState, Window, init_state, lane_keys
 from toylab.training.step import train_lane
 from toylab.types import Label, PRNGKey, Scalar
 
-LIVE_SETTINGS = {
-    "beta": lambda experiment: experiment.coefficient.beta,
-    "learning_rate": lambda experiment: experiment.learning_rate,
-}
-"""Settings that may change while a lane trains, and where they live."""
-
 
 class Ensemble:
     """Runs of one structure, one lane each.
 
     Args:
-        experiments: at least one; all of one `structure`, but for their data where lanes are batched (see `mixing`).
+        experiments: at least one; all of one `structure`, except for their data where lanes are batched (see
+            `mixing`).
         states: where to start, for example from checkpoints; freshly initialised by default.
         layout: spread a single lane over all devices: see `toylab.devices.sharding`. ``auto`` does so where
-            `spread.automatic_layout` says so, and leaves lanes beside each other as they are.
-        devices: of a layout; by default those of all processes.
+            `sharded_lane.automatic_layout` says so, and never for several lanes.
+        devices: devices of the layout; by default those of all processes.
 
     Raises:
         ValueError: no experiment, structures that differ, or a layout for what cannot be spread.
@@ -64,7 +58,7 @@ class Ensemble:
         self._host_experiments = list(experiments)
         self._experiments = self._lanes.put(experiments)
         if states is None:
-            # On one device: a program for each would double the compilation before the first step.
+            # On one device: one program per device would double the compilation before the first step.
             with parallel.single_precision():
                 states = [jax.device_get(parallel.compiled(init_state)(each)) for each in experiments]
         self._states = self._lanes.put(states)
@@ -78,21 +72,13 @@ class Ensemble:
             shared=(np.asarray(num_steps, np.int32),),
         )
 
-    def set(self, lane: int, **changes: float) -> None:
-        """Change a live setting (`beta`, `learning_rate`) of one lane from the next step on; nothing recompiles."""
-        for name, value in changes.items():
-            if name not in LIVE_SETTINGS:
-                raise ValueError(
-                    f"{name!r} cannot change during a run; choices: {', '.join(sorted(LIVE_SETTINGS))}"
-                )
-            old = self._host_experiments[lane]
-            self._host_experiments[lane] = eqx.tree_at(
-                LIVE_SETTINGS[name], old, np.asarray(value, np.float64)
-            )
+    def replace(self, lane: int, experiment: Experiment) -> None:
+        """Train one lane with another experiment of its structure from the next step on; nothing recompiles."""
+        self._host_experiments[lane] = experiment
         self._experiments = self._lanes.put(self._host_experiments)
 
     def experiment(self, lane: int) -> Experiment:
-        """The experiment of one lane as it stands, live changes included."""
+        """The experiment that one lane trains with; its data may be wrapped (see `mixed`)."""
         return self._host_experiments[lane]
 
     def states(self) -> list[TrainState]:
@@ -101,13 +87,11 @@ class Ensemble:
 
     def diverged_at(self) -> list[int]:
         """For each lane the step at which it diverged, or -1."""
-        return [
-            int(step)
-            for step in self._lanes.get(self._lanes.pick(lambda state: state.diverged_at, self._states))
-        ]
+        steps = self._lanes.get(self._lanes.pick(lambda state: state.diverged_at, self._states))
+        return [int(step) for step in steps]
 
     def memories(self) -> list[Memory]:
-        """What each lane's coefficient rule remembers."""
+        """The memory of each lane's coefficient rule."""
         return self._lanes.get(self._lanes.pick(lambda state: state.memory, self._states))
 
     def take_window(self) -> list[Window]:
@@ -125,7 +109,7 @@ class Ensemble:
         )
 
     def gradient_variance(self, num_batches: int = 8) -> Float[np.ndarray, " lanes"]:
-        """Trace of the covariance of each lane's batch gradient at its present parameters and beta."""
+        """Trace of the covariance of each lane's batch gradient at its current parameters and beta."""
         traces = self._lanes.map(_variance_probe(num_batches), self._experiments, self._states)
         return np.stack(self._lanes.get(traces))
 
@@ -133,7 +117,7 @@ class Ensemble:
 def _lanes_of(
     experiments: Sequence[Experiment], layout: AskedLayout | None, devices: Sequence[parallel.Device]
 ) -> parallel.AbstractLanes:
-    """Where the lanes of an ensemble live."""
+    """The lanes of an ensemble: beside each other on the local devices, or one lane spread over ``devices``."""
     if layout is not None and layout not in LAYOUTS:
         raise ValueError(f"unknown layout {layout!r}; choices: {', '.join(LAYOUTS)}")
     first, num_lanes = experiments[0], len(experiments)
@@ -145,13 +129,14 @@ def _lanes_of(
     if layout is None:
         return parallel.lanes(num_lanes)
     if num_lanes > 1:
-        raise ValueError(f"{num_lanes} runs cannot share a layout of devices: train them one by one")
+        raise ValueError(f"layout {layout!r} spreads a single run, got {num_lanes}: train them one by one")
     if layout == "zero3" and isinstance(first.method, AbstractTwoStageMethod):
-        raise ValueError("a method of two stages needs whole parameters: take the layout data")
+        raise ValueError("two-stage methods do not support zero3; use layout data")
     check_divisible(num_pairs, first.num_equal, len(devices))
     return SplitLane(devices, layout, flat_net(first.net).num_params)
 
 
+# Cached here and below: compiled programs are keyed on the function, so equal arguments must give the same one.
 @lru_cache(maxsize=16)
 def _trainer(split: Split):
     return train_lane if split == ALONE else partial(train_lane, split=split)
@@ -172,18 +157,21 @@ def _sampler(n: int, nfe: int):
 def draw_samples(
     experiment: Experiment, params, key: PRNGKey, n: int, nfe: int, guidance: Scalar | None = None
 ) -> Float[Array, "n dim"]:
-    """``n`` samples from Gaussian noise in ``nfe`` network evaluations each; of classes in turn, where there are some.
+    """``n`` samples from Gaussian noise in ``nfe`` network evaluations each.
+
+    With classes, sample i is of class i modulo their number.
 
     Args:
         experiment: settings.
-        params: of the net.
-        key: of the noise.
-        n: samples; static.
-        nfe: steps of the sampler; static.
+        params: parameters of the net.
+        key: random key of the noise.
+        n: number of samples; static.
+        nfe: network evaluations of each; static.
         guidance: scale of classifier-free guidance, which doubles the evaluations; None without.
     """
     net = flat_net(experiment.net).bind(params)
     trajectory = SAMPLERS[experiment.method.sampler]
+    # float32 by name: noise of another dtype would be another draw, and samples must not depend on the caller's x64.
     noise = jax.random.normal(key, (n, experiment.net.dim), jnp.float32)
     if not experiment.net.num_classes:
         return jax.vmap(lambda eps: trajectory(net, eps, nfe)[-1])(noise)
@@ -198,7 +186,8 @@ def draw_samples(
 @lru_cache(maxsize=16)
 def _variance_probe(num_batches: int):
     def measure(experiment: Experiment, state: TrainState) -> Scalar:
-        # Fresh batches at every step, and the same ones for lanes that share a seed.
+        # Keys of their own, apart from those of training: fresh batches at every step, the same ones for lanes that
+        # share a seed, so that a difference between lanes is not one of their batches.
         keys = jax.random.split(
             jax.random.fold_in(lane_keys(experiment).diagnostics, state.step), num_batches
         )

@@ -1,9 +1,9 @@
-"""From a config to a pytree: structure static, every number an array.
+"""Experiment: a config as a pytree, structure static and every number an array.
 
 Experiments of one structure are lanes of one compiled program.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 
 import equinox as eqx
 import jax
@@ -23,7 +23,7 @@ from toylab.types import Count, DataShape, Scalar
 
 
 class Experiment(eqx.Module):
-    """All that one run needs. Leaves may differ between lanes; static fields and array shapes may not."""
+    """Modules and numbers of one run. Leaves may differ between lanes; static fields and array shapes may not."""
 
     dataset: AbstractDataset
     method: AbstractMethod
@@ -34,7 +34,7 @@ class Experiment(eqx.Module):
     ema_decay: Scalar | float
     max_gap: Scalar | float
     zero_loss: Scalar | float
-    """Expected loss of a net that says zero, E|eps - x0|^2: the scale on which a loss has blown up."""
+    """Expected loss of the zero predictor u = 0, E|eps - x0|^2: the unit in which divergence is measured."""
     steps: Count | int
     seed: Count | int
     label_dropout: Scalar | float
@@ -65,8 +65,8 @@ def build_experiment(config: RunConfig) -> Experiment:
         )
     if coefficient.local and isinstance(method, AbstractTwoStageMethod) and method.num_pairs:
         raise ValueError(
-            f"coefficient {config.coefficient!r} knows the noise of independent ends, not of the pairs "
-            f"of {config.method!r}"
+            f"coefficient {config.coefficient!r} needs independent data and noise; {config.method!r} couples them "
+            f"in pairs"
         )
     experiment = Experiment(
         dataset=dataset,
@@ -92,6 +92,29 @@ def build_experiment(config: RunConfig) -> Experiment:
     return jax.tree.map(_as_array, experiment)
 
 
+LIVE_SETTINGS = {
+    "beta": lambda experiment: experiment.coefficient.beta,
+    "learning_rate": lambda experiment: experiment.learning_rate,
+}
+"""Settings that may change during a run -> their leaf in an experiment. Leaves are inputs of the compiled program, so a
+change compiles nothing."""
+
+
+def with_live_settings(experiment: Experiment, values: Mapping[str, float]) -> Experiment:
+    """``experiment`` with other values of live settings.
+
+    Raises:
+        ValueError: a setting that cannot change during a run.
+    """
+    for name, value in values.items():
+        if name not in LIVE_SETTINGS:
+            choices = ", ".join(sorted(LIVE_SETTINGS))
+            raise ValueError(f"{name!r} cannot change during a run; choices: {choices}")
+        # float64 as `build_experiment` makes it: equal to the experiment of a config with that value.
+        experiment = eqx.tree_at(LIVE_SETTINGS[name], experiment, np.asarray(value, np.float64))
+    return experiment
+
+
 PIECES = {
     "tangent": ("proxy", "proxy_options"),
     "target": ("target", "target_options"),
@@ -100,13 +123,12 @@ PIECES = {
 }
 """Pieces that methods share, and the settings that they are made of."""
 
-
 NET_SETTINGS = ("width", "depth", "activation", "embed_dim", "embed_scale", "output_scale")
-"""Settings that are a net's own, where it takes them; a net has further ones as its options."""
+"""Settings that a net takes where it has a parameter of that name; its other parameters are in ``net_options``."""
 
 
 def unused_settings(config: RunConfig) -> list[str]:
-    """Settings of ``config`` that differ from their default although its method or net has no use for them.
+    """Settings of ``config`` that differ from their default although its method or net does not use them.
 
     Raises:
         ValueError: an unknown method or net.
@@ -118,19 +140,19 @@ def unused_settings(config: RunConfig) -> list[str]:
 
 
 def without_unused_settings(config: RunConfig) -> RunConfig:
-    """``config`` with those settings at their default: for grids over methods, where a flag means all that take it."""
+    """``config`` with its `unused_settings` at their default: for grids, where a flag means all methods that use it."""
     default = RunConfig()
     return config.replace(**{name: getattr(default, name) for name in unused_settings(config)})
 
 
 def structure(experiment: Experiment) -> Hashable:
-    """What must agree for two experiments to be lanes of one program."""
+    """Key of the compiled program: tree structure with static fields, shapes and dtypes of the leaves."""
     leaves, treedef = jax.tree.flatten(experiment)
     return treedef, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
 
 
 def _build_net(config: RunConfig, data: DataShape, method: AbstractMethod) -> NetSpec:
-    """The net on these data, with what the method asks for.
+    """The net for these data, with the options that the method requires.
 
     Raises:
         ValueError: an unknown net or option, or one that does not fit the data.
@@ -139,7 +161,9 @@ def _build_net(config: RunConfig, data: DataShape, method: AbstractMethod) -> Ne
     settings = {name: getattr(config, name) for name in NET_SETTINGS if name in accepted}
     reserved = {"data", *settings, *method.net_options}
     if clash := sorted(reserved & set(config.net_options)):
-        raise ValueError(f"net_options cannot hold {clash[0]}: it is set otherwise")
+        raise ValueError(
+            f"net_options cannot hold {clash[0]}: it is a setting, or set by the data or the method"
+        )
     return nets.create(config.net, {"data": data, **settings, **config.net_options, **method.net_options})
 
 
@@ -153,21 +177,22 @@ def _build_guidance(config: RunConfig, dataset: AbstractDataset, method: Abstrac
         return None
     if not dataset.shape.num_classes:
         raise ValueError(
-            f"dataset {config.dataset!r} has no classes: guidance is 1, guidance_mix and label_dropout are 0"
+            f"dataset {config.dataset!r} has no classes: guidance must be 1, guidance_mix and label_dropout 0"
         )
     if config.guidance == 1 and config.guidance_mix == 0:
         return None
     for name in ("proxy", "target"):
-        # Such a proxy compares the example's own ends with data; guidance moves them.
+        # Such a proxy weighs the example's own x0 and eps against data; guidance replaces both ends.
         if not proxies.entry(getattr(config, name)).build.follows_coupling:
             raise ValueError(
-                f"{name} {getattr(config, name)!r} is a velocity of data, which guidance changes"
+                f"{name} {getattr(config, name)!r} estimates the velocity without guidance: choose another "
+                f"{name}, or guidance 1 and guidance_mix 0"
             )
     return Guidance(config.guidance, config.guidance_mix or None)
 
 
 def _build_method(config: RunConfig) -> AbstractMethod:
-    """The method with those of the common pieces that it accepts.
+    """The method, given the shared pieces that it accepts.
 
     Raises:
         ValueError: a setting of a piece that it does not accept, or an unknown option.
@@ -204,6 +229,11 @@ def _build_method(config: RunConfig) -> AbstractMethod:
 
 def _as_array(leaf: object) -> np.ndarray:
     array = np.asarray(leaf)
-    if array.dtype in (np.uint8, np.float16):  # images as they are stored
+    if array.dtype in (
+        np.uint8,
+        np.float16,
+    ):  # images keep their storage format: four bytes per pixel may not fit
         return array
+    # One dtype per kind, whatever type a config's number has (0 or 0.0): dtypes are part of the structure. float64
+    # loses nothing here; the leaves become float32 where lanes are put on devices.
     return array.astype(np.int32) if array.dtype.kind in "iu" else array.astype(np.float64)

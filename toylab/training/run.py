@@ -1,5 +1,6 @@
-"""A run: what is left of training, and what one does with it."""
+"""Result of a training run: parameters, config, history; sampling, plotting, saving, loading."""
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -8,35 +9,40 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 import pandas as pd
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, UInt8
 
 from toylab.config import Change, RunConfig, with_changes
 from toylab.data import AbstractDataset
-from toylab.data.options import number, whole
 from toylab.devices.parallel import single_precision
 from toylab.nets import flat_net
+from toylab.options import number, whole
+from toylab.plots.images import GRID_ROWS, class_order, columns_of, tiled, to_bytes
 from toylab.plots.notebook import notebook_html
 from toylab.storage import run_folder
 from toylab.storage.checkpoint import restore_tree, save_tree
+from toylab.storage.provenance import environment
 from toylab.training.ensemble import draw_samples
 from toylab.training.experiment import Experiment, build_experiment
-from toylab.training.facts import facts_of
 from toylab.training.state import TrainState, init_state
 from toylab.types import PRNGKey, VelocityNet
 
+# matplotlib takes longer to import than a small run takes to set up, and most commands draw nothing: here and in the
+# functions that draw it is imported when it is used.
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SAVED_SAMPLES = 4096
-"""Samples, and as many data points, that a run folder holds."""
+"""Samples, and as many data points, in a run folder."""
 MAX_CHUNK = 65_536
-"""Samples that are drawn at once, where ``MAX_VALUES`` allows."""
+"""Most samples that are drawn at once."""
 MAX_VALUES = 2**29
-"""Values of the widest layer of a net for all samples that are drawn at once: two gigabytes."""
+"""Most values in the widest layer of a net over all samples that are drawn at once: two gigabytes of float32."""
 MAX_SAVED_BYTES = 16 * 2**20
-"""Of the samples in a run folder."""
+"""Most bytes of samples in a run folder: of large images there are fewer than ``SAVED_SAMPLES``."""
 MAX_SAMPLES, MAX_NFE = 10_000_000, 10_000
-"""Of one call: more than any score needs, and less than fills the memory."""
+"""Limits of one call of `Run.sample`: more than any score needs, and less than fills the memory."""
+PLOTTED_IMAGES = 64
+"""Data points drawn per column of a plot of images: enough that each class has a column of its own."""
 
 
 class Run:
@@ -44,11 +50,13 @@ class Run:
 
     Attributes:
         config: every setting, as the run began.
-        changes: live changes (step, name, value), oldest first; none but for runs that someone steered.
+        changes: live changes (step, name, value), oldest first; empty unless settings were changed during training.
         history: one row per logging interval, indexed by step: loss, grad_norm, beta, learning_rate, grad_variance,
             sw1 and its floor.
         path: the run folder, or None while it was never saved.
         state: parameters, moving average and optimiser state as numpy arrays.
+        experiment: the settings as modules (dataset, method, coefficient rule, times), live changes included; built
+            from the config where it is not given.
     """
 
     def __init__(
@@ -58,13 +66,16 @@ class Run:
         history: pd.DataFrame,
         path: Path | None = None,
         changes: Sequence[Change] = (),
+        experiment: Experiment | None = None,
     ):
         self.config = config
         self.state = state
         self.history = history
         self.path = path
         self.changes = tuple(changes)
-        self._experiment = build_experiment(with_changes(config, changes))
+        self.experiment = (
+            build_experiment(with_changes(config, changes)) if experiment is None else experiment
+        )
 
     def __repr__(self) -> str:
         changed = ", changed while training" if self.changes else ""
@@ -93,19 +104,14 @@ class Run:
         return "done" if self.step >= self.config.steps else "unfinished"
 
     @property
-    def experiment(self) -> Experiment:
-        """The settings as modules (dataset, method, coefficient rule, times), live changes included."""
-        return self._experiment
-
-    @property
     def dataset(self) -> AbstractDataset:
         """The data distribution."""
-        return self._experiment.dataset
+        return self.experiment.dataset
 
     @property
     def net(self) -> VelocityNet:
         """The moving average of the net as a function u(x, r, t) of one example."""
-        return flat_net(self._experiment.net).bind(jax.numpy.asarray(self.state.params_ema))
+        return flat_net(self.experiment.net).bind(jax.numpy.asarray(self.state.params_ema))
 
     def sample(
         self, n: int, nfe: int = 1, seed: int = 0, guidance: float | None = None
@@ -118,7 +124,7 @@ class Run:
         Args:
             n: samples.
             nfe: network evaluations of each.
-            seed: of the noise.
+            seed: seed of the noise.
             guidance: scale s of classifier-free guidance, u_all + s (u_class - u_all), at twice the evaluations.
 
         Raises:
@@ -127,41 +133,45 @@ class Run:
         """
         n, nfe = whole("n", n, 1, MAX_SAMPLES), whole("nfe", nfe, 1, MAX_NFE)
         seed = whole("seed", seed, 0, 2**31 - 1)
-        net = self._experiment.net
+        net = self.experiment.net
         if guidance is not None and not net.num_classes:
-            raise ValueError(f"{self.config.dataset} has no classes to guide samples to: leave guidance out")
+            raise ValueError(
+                f"guidance needs classes, and {self.config.dataset} has none: leave guidance out"
+            )
         scale = None if guidance is None else np.float32(number("guidance", guidance, 0, 100))
         chunk = max(1, min(MAX_CHUNK, MAX_VALUES // net.widest))
-        # Whole rounds of classes, so that the next chunk goes on with class 0.
+        # A multiple of the number of classes, so that sample i is of class i modulo that number in every chunk.
         chunk -= chunk % net.num_classes if net.num_classes and chunk > net.num_classes else 0
+        # float32 whatever the caller's x64: the same seed must give the same samples everywhere.
         with single_precision():
             key, params = jax.random.key(seed), self.state.params_ema
             if n <= chunk:
-                return np.asarray(_draw(self._experiment, params, key, n, nfe, scale))
+                return np.asarray(_draw(self.experiment, params, key, n, nfe, scale))
             keys = jax.random.split(key, -(-n // chunk))
-            chunks = [_draw(self._experiment, params, chunk_key, chunk, nfe, scale) for chunk_key in keys]
+            chunks = [_draw(self.experiment, params, chunk_key, chunk, nfe, scale) for chunk_key in keys]
             return np.concatenate(chunks)[:n]
 
     def plot(self, seed: int = 0) -> "Figure":
         """Samples (the method's ``eval_nfe`` evaluations each) over data, and the history: a matplotlib `Figure`.
 
-        Of images a grid of samples beside one of data, a class per column. Not pyplot's: show it as a notebook's last
-        line, or `savefig` it.
+        Of images a grid of samples beside one of data, a class per column: pixels that are NaN are grey, infinite ones
+        white or black, and images that have any are counted in the title. The figure is not pyplot's: show it as a
+        notebook's last line, or `savefig` it.
 
         Raises:
             ValueError: a bad ``seed``, or data of fewer than two coordinates.
         """
+        # matplotlib, see above.
+        from toylab.plots.figures import image_run_figure, run_figure
+
         if self.dataset.shape.image is not None:
-            from toylab.training.image_plot import image_plot
-
-            return image_plot(self, seed)
-        from toylab.plots.figures import run_figure  # matplotlib is for those who draw
-
+            return image_run_figure(_pictures(self, seed), self.history)
         samples = self.sample(SAVED_SAMPLES, self.experiment.method.eval_nfe, seed)
         return run_figure(samples, self.dataset.sample(SAVED_SAMPLES, seed=1), self.history)
 
     def _repr_html_(self) -> str:
-        """What a notebook shows of a run."""
+        """HTML for notebooks: a table of facts and the plot."""
+        # matplotlib, see above.
         from toylab.plots.figures import png_bytes
 
         figure = png_bytes(self.plot(), dpi=80) if self.dataset.dim > 1 else None
@@ -171,8 +181,9 @@ class Run:
     def save(self, path: str | Path) -> Path:
         """Write the run folder at ``path``, atomically, replacing an older run there.
 
-        Saved samples take the method's ``eval_nfe`` evaluations each. Where some are not finite the folder says how
-        many; the others are kept for a run that diverged, and none for one that did not: nobody shall score survivors.
+        Saved samples take the method's ``eval_nfe`` evaluations each. Where some are not finite, the header counts
+        them; a run that diverged keeps the others, any other run keeps none, so that no score is computed from the
+        finite subset alone.
         """
         nfe = self.experiment.method.eval_nfe
         num_saved = min(SAVED_SAMPLES, MAX_SAVED_BYTES // (4 * self.dataset.dim))
@@ -195,7 +206,7 @@ class Run:
             history=self.history,
             generated=generated,
             reference=self.dataset.sample(num_saved, seed=1),
-            environment=run_folder.environment(),
+            environment=environment(),
             write_checkpoint=lambda folder: save_tree(folder, self.state),
         )
         return self.path
@@ -204,14 +215,14 @@ class Run:
 def load(path: str | Path) -> Run:
     """The run saved at ``path``.
 
-    The checkpoint is believed only if its SHA-256 is that in config.json (folders from before there was one have none)
-    and what it holds agrees with config.json.
+    The checkpoint must have the SHA-256 that config.json gives (older folders have none), and its step, status and
+    parameters must agree with config.json.
 
     Raises:
         ValueError: not a run folder, or one of its files is damaged; one line that names it.
     """
     if not isinstance(path, (str, Path)):
-        raise ValueError(f"path must be that of a run folder, got {type(path).__name__}")
+        raise ValueError(f"path must be the path of a run folder, got {type(path).__name__}")
     folder = run_folder.read_run(Path(path))
     try:
         config, changes = RunConfig.from_dict(folder.header.settings), folder.header.changes
@@ -221,21 +232,21 @@ def load(path: str | Path) -> Run:
     checkpoint = folder.check_checkpoint()
     with single_precision():
         state = restore_tree(checkpoint, jax.eval_shape(init_state, experiment))
-    run = Run(config, state, folder.history, folder.path, changes)
+    run = Run(config, state, folder.history, folder.path, changes, experiment)
     if problem := _disagreement(run, folder.header):
         raise ValueError(f"{checkpoint}: {problem}")
     return run
 
 
 def _disagreement(run: Run, header: run_folder.Header) -> str:
-    """What the state of a run says otherwise than its config.json; nothing where they agree."""
+    """How the state of a run contradicts its config.json; empty where they agree."""
     if not 0 <= run.step <= run.config.steps:
         return f"is at step {run.step} of {run.config.steps}"
     if run.step != header.step:
         return f"is at step {run.step}, {run_folder.CONFIG} says {header.step}"
     if run.status != header.status:
         return f"is {run.status}, {run_folder.CONFIG} says {header.status}"
-    # Parameters may have overflowed in training: then samples did too, and the header counts them.
+    # A run that trained to its end may have overflowed: then its samples are not finite, and the header counts them.
     finite = all(np.all(np.isfinite(params)) for params in (run.state.params, run.state.params_ema))
     if not finite and run.status != "diverged" and not header.nonfinite:
         return "has parameters that are not finite"
@@ -247,3 +258,67 @@ def _draw(
     experiment: Experiment, params: Array, key: PRNGKey, n: int, nfe: int, guidance: Array | None
 ) -> Float[Array, "n dim"]:
     return draw_samples(experiment, params, key, n, nfe, guidance)
+
+
+def facts_of(run: Run) -> dict[str, str]:
+    """Label -> text that identifies a run: dataset, method, beta, seed, steps, score."""
+    config = run.config
+    rule = "" if config.coefficient == "constant" else f", rule {config.coefficient}"
+    changed = ", changed while training" if run.changes else ""
+    options = "".join(f", {name} {value}" for name, value in config.net_options.items())
+    net = (
+        {} if config.net == "mlp" else {"Net": f"{config.net}{options}; {run.state.params.size:,} parameters"}
+    )
+    return {
+        "Dataset": config.dataset,
+        "Method": config.method,
+        **net,
+        "Beta": f"{config.beta:g}{rule}{changed}",
+        "Seed": str(config.seed),
+        "Steps": f"{run.step:,} of {config.steps:,}, {run.status}",
+        "Sliced W1": _score(run),
+    }
+
+
+def _score(run: Run) -> str:
+    """The last score of the history, with n, floor, evaluations and number of seeds."""
+    if run.history.empty or not run.config.eval_samples:
+        return "not measured"
+    value, floor = (float(run.history[name].iloc[-1]) for name in ("sw1", "sw1_floor"))
+    if not math.isfinite(value):
+        return "not measured: some samples are not finite"
+    nfe = run.experiment.method.eval_nfe
+    evaluations = "1 evaluation" if nfe == 1 else f"{nfe} evaluations"
+    return (
+        f"{value:.4f} at step {run.history.index[-1]:,} (n {run.config.eval_samples:,}, floor {floor:.4f}, "
+        f"{evaluations} per sample, one seed)"
+    )
+
+
+def _pictures(run: Run, seed: int) -> dict[str, UInt8[np.ndarray, "..."]]:
+    """Title -> grid of images: samples, and data of the same classes."""
+    shape = run.dataset.shape
+    assert shape.image is not None
+    columns, nfe = columns_of(shape.num_classes), run.experiment.method.eval_nfe
+    samples = run.sample(GRID_ROWS * columns, nfe, seed)
+    lost = np.count_nonzero(~np.all(np.isfinite(samples), axis=1))
+    note = f" ({lost} of {len(samples)} not finite)" if lost else ""
+    title = f"samples, {nfe} evaluation{'s' if nfe > 1 else ''} each{note}"
+    # Pixels lie in [-1, 1]: NaN becomes 0, the grey in the middle.
+    grids = {
+        title: np.nan_to_num(samples, posinf=1, neginf=-1),
+        "data": _data_of_classes(run.dataset, columns),
+    }
+    return {
+        name: tiled(to_bytes(points.reshape(-1, *shape.image)), columns) for name, points in grids.items()
+    }
+
+
+def _data_of_classes(dataset: AbstractDataset, columns: int) -> Float[np.ndarray, "n dim"]:
+    """Data points, a class per column where there are no more classes than columns."""
+    with single_precision():
+        points, labels = dataset.draw_labelled(jax.random.key(1), PLOTTED_IMAGES * columns)
+    points = np.asarray(points)
+    if labels is None or dataset.shape.num_classes != columns:
+        return points[: GRID_ROWS * columns]
+    return points[class_order(np.asarray(labels), columns, GRID_ROWS)]

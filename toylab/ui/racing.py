@@ -3,7 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from toylab.catalogue import available
 from toylab.config import RunConfig
+from toylab.experiments.compare import contestants
+from toylab.training.experiment import without_unused_settings
 from toylab.ui import settings
 from toylab.ui.jobs import MAX_LANES, Lane
 
@@ -61,8 +64,6 @@ FIRST = "four coefficients"
 
 def choices(field: str) -> tuple[str, ...]:
     """What a field of an `Entrant` may be; MeanFlow and what is usual first."""
-    from toylab.catalogue import available
-
     if field in {"proxy", "target"}:
         return settings.PROXIES
     first = {"method": MEANFLOW, "rule": "constant"}[field]
@@ -115,10 +116,6 @@ def labels(entrants: Sequence[Entrant]) -> list[str]:
 
 def config_of(base: RunConfig, entrant: Entrant) -> RunConfig:
     """``base`` as this entrant trains it."""
-    # Here, since it brings in JAX.
-    from toylab.experiments.compare import contestants
-    from toylab.training.experiment import without_unused_settings
-
     if entrant.method != MEANFLOW:
         _, contestant = contestants([entrant.method])
         chosen = dict(contestant.settings)

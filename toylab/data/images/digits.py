@@ -4,9 +4,8 @@ from functools import cache
 
 import numpy as np
 
-from toylab.data.images.images import ByteImages, Images
-from toylab.data.images.imageset import ImageSet, image_set, image_sets
-from toylab.data.options import truth
+from toylab.data.images.base import ByteImages, Images, ImageSet, image_set, image_sets
+from toylab.options import truth
 
 
 @image_sets.register("digits", citation="alpaydin1998cascading")
@@ -30,7 +29,8 @@ def _built(labels: bool) -> ImageSet:
 
 @cache
 def _loaded() -> ByteImages:
-    from sklearn.datasets import load_digits  # most of a second: only those pay who look at digits
+    # Imported here: scikit-learn takes most of a second to import, and only this dataset needs it.
+    from sklearn.datasets import load_digits
 
     values, labels = load_digits(return_X_y=True)
     return ByteImages(

@@ -1,4 +1,4 @@
-"""Fashion-MNIST from a Debian package: read where it is installed, never downloaded."""
+"""Fashion-MNIST, read from the files of an installed Debian package; nothing is downloaded."""
 
 import gzip
 import hashlib
@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from toylab.data.images.images import ByteImages, Images
-from toylab.data.images.imageset import ImageSet, image_set, image_sets
-from toylab.data.options import truth
+from toylab.data.images.base import ByteImages, Images, ImageSet, image_set, image_sets
+from toylab.options import truth
 
 FOLDER = Path("/usr/share/datasets/fashion-mnist")
-"""Where the package puts its files; the environment variable TOYLAB_FASHION names another folder."""
+"""Folder of the package's files; the environment variable TOYLAB_FASHION names another one."""
 INSTALL = "apt-get install dataset-fashion-mnist"
 WITHOUT_ROOT = "apt-get download dataset-fashion-mnist && dpkg-deb -x dataset-fashion-mnist_*.deb DIR"
 
@@ -24,7 +23,7 @@ SHA256 = {
     "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
     "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
 }
-"""Of the unpacked files: the package packs them anew, so that digests of the packed ones differ from upstream's."""
+"""Digests of the unpacked files: the package compresses them anew, so that the packed files differ from upstream's."""
 COUNTS = {"train": 60_000, "t10k": 10_000}
 SIDE = 28
 PARTS = {"train": ("train",), "test": ("t10k",), "all": ("train", "t10k")}
@@ -35,14 +34,14 @@ def fashion(labels: bool = True, part: str = "train", side: int = 32, stand_in: 
     """Fashion-MNIST: 60,000 photographs of clothes, ten classes, in a black frame of 32 x 32 pixels.
 
     Args:
-        labels: whether a net is told the classes.
+        labels: whether the net receives the classes.
         part: train, test or all.
-        side: 28, or 32 for a frame of two pixels, which patches of 4 and 8 divide.
-        stand_in: random bytes of the same sizes, to count and to time where the files are not installed.
+        side: 28, or 32 with a frame of two pixels, so that patches of 4 and 8 divide the image.
+        stand_in: random bytes of the same sizes, to measure cost and time where the files are not installed.
 
     Raises:
         ValueError: another part or side, or a damaged file.
-        FileNotFoundError: the files are not installed; the line says how to install them.
+        FileNotFoundError: the files are not installed; the message says how to install them.
     """
     if part not in PARTS:
         raise ValueError(f"unknown part {part!r} of fashion; choices: {', '.join(PARTS)}")
@@ -56,7 +55,7 @@ def fashion_images(part: str = "train") -> Images:
 
     Raises:
         ValueError: an unknown part, or a file whose SHA-256 is not the published one.
-        FileNotFoundError: the package is not installed; the line says how to install it.
+        FileNotFoundError: the package is not installed; the message says how to install it.
 
     Source: Xiao, Rasul and Vollgraf 2017 (xiao2017fashion).
     """
@@ -71,7 +70,7 @@ def _built(labels: bool, part: str, frame: int, stand_in: bool) -> ImageSet:
 
 
 def _random(part: str) -> ByteImages:
-    """Bytes and classes that nothing can be learned from, as many as there are images."""
+    """Random bytes and classes, as many as there are images."""
     count, random = sum(COUNTS[name] for name in PARTS[part]), np.random.default_rng(0)
     pixels = random.integers(0, 256, (count, SIDE, SIDE, 1), np.uint8)
     return ByteImages(pixels, np.arange(count, dtype=np.int32) % 10, white=255)
@@ -91,7 +90,7 @@ def _loaded(part: str) -> ByteImages:
 
 
 def _read(folder: Path, name: str, header: int, size: int) -> UInt8[np.ndarray, " size"]:
-    """The bytes behind the header of one idx file: what they are is settled by the digest."""
+    """The bytes after the header of one idx file, checked by their digest."""
     path = folder / f"{name}.gz"
     if not path.is_file():
         raise FileNotFoundError(
@@ -99,7 +98,8 @@ def _read(folder: Path, name: str, header: int, size: int) -> UInt8[np.ndarray, 
             f"`{WITHOUT_ROOT}` and TOYLAB_FASHION=DIR{FOLDER}"
         )
     with gzip.open(path, "rb") as stream:
-        data = stream.read(header + size + 1)  # a byte more than there should be: never more than that
+        # One byte more than expected: enough for the digest to detect a longer file, whatever it unpacks to.
+        data = stream.read(header + size + 1)
     if (found := hashlib.sha256(data).hexdigest()) != SHA256[name]:
         raise ValueError(
             f"{path} is not Fashion-MNIST: unpacked it has SHA-256 {found[:12]}..., "

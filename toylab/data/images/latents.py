@@ -1,4 +1,4 @@
-"""Latents of images that a user has encoded: shards of means and standard deviations, drawn anew at every visit.
+"""Latents of images that a user has encoded: shards of means and standard deviations, with fresh noise per draw.
 
 A folder holds ``latents-00000.npy``, ``latents-00001.npy``, ...: float16 (n, height, width, 2 channels), the first half
 of the channels means, the second standard deviations, and ``labels.npy``: whole numbers, one per row of all shards in
@@ -16,9 +16,9 @@ import numpy as np
 from jaxtyping import Float, Float16, Int
 
 from toylab.data.base import AbstractDataset, Moments, Place
-from toylab.data.images.imageset import image_sets
+from toylab.data.images.base import image_sets
 from toylab.data.images.order import shuffled_rows
-from toylab.data.options import truth, whole
+from toylab.options import truth, whole
 from toylab.types import AnyArray, DataShape, Labels, Matrix, Point, Points, PRNGKey, Scalar
 
 LATENT_SCALE = 0.18215
@@ -30,13 +30,13 @@ LABELS = "labels.npy"
 class Latents(AbstractDataset):
     """(mean + std * noise) * 0.18215 of a random image, with fresh noise.
 
-    Without rows it is a stand-in of Gaussian noise, for sizes and speeds: nothing can be learned from it.
+    Without rows it is a stand-in of Gaussian noise, to measure cost and time.
 
     Args:
         rows: means, then standard deviations, of every pixel; none in a stand-in.
         labels: classes from 0.
         mean_square: E|x0|^2.
-        geometry: what a net must know.
+        geometry: shape of the data for the net.
     """
 
     rows: Float16[AnyArray, "n two_dim"]
@@ -46,7 +46,7 @@ class Latents(AbstractDataset):
 
     @property
     def shape(self) -> DataShape:
-        """Pixels of latents, and classes if they are told."""
+        """Size of a latent image, and number of classes if the net receives labels."""
         return self.geometry
 
     @property
@@ -56,7 +56,7 @@ class Latents(AbstractDataset):
 
     @property
     def is_stand_in(self) -> bool:
-        """Whether there are no latents behind it."""
+        """Whether there are no latents, so that draws are Gaussian noise."""
         return self.rows.shape[0] == 0
 
     def draw(self, key: PRNGKey, n: int) -> Points:
@@ -79,7 +79,7 @@ class Latents(AbstractDataset):
         return points, jnp.asarray(self.labels)[index] if num_classes else None
 
     def velocity_moments(self, x: Point, t: Scalar) -> tuple[Point, Matrix]:
-        """Not known.
+        """Not available for latents.
 
         Raises:
             ValueError: always.
@@ -87,7 +87,7 @@ class Latents(AbstractDataset):
         raise ValueError("latents have no exact velocity; choices: a proxy made of the net (ema, online)")
 
     def moments(self) -> Moments:
-        """Not counted: the covariance of thousands of coordinates.
+        """Not computed: the covariance of thousands of coordinates.
 
         Raises:
             ValueError: always.
@@ -115,13 +115,13 @@ def latents(folder: str = "", labels: bool = True, num_classes: int = 1000) -> L
     """Latents of images encoded by the user, from a folder of shards; without a folder a stand-in for measurements.
 
     Args:
-        folder: of the shards; none for a stand-in of 32 x 32 x 4.
-        labels: whether a net is told the classes.
-        num_classes: classes there are.
+        folder: folder of the shards; without one, a stand-in of 32 x 32 x 4.
+        labels: whether the net receives the classes.
+        num_classes: number of classes.
 
     Raises:
-        ValueError: shards that are not of the format; the line names the file.
-        FileNotFoundError: no shards there.
+        ValueError: a shard of another format; the message names the file.
+        FileNotFoundError: the folder has no shards.
     """
     count = whole("num_classes", num_classes, 1, 1_000_000) if truth("labels", labels) else 0
     if folder:
@@ -143,7 +143,7 @@ def write_latents(
     folder.mkdir(parents=True, exist_ok=True)
     total = 0
     for number, values in enumerate(moments):
-        with np.errstate(over="ignore"):  # told below
+        with np.errstate(over="ignore"):  # an overflow becomes an error below
             shard = np.moveaxis(np.asarray(values), 1, -1).astype(np.float16)
         if not np.all(np.isfinite(shard)):
             raise ValueError(f"shard {number} has values that float16 cannot hold")

@@ -1,4 +1,4 @@
-"""A shuffled order that is never stored: where a row stands in its epoch is computed from its number alone."""
+"""A shuffled order that is not stored: the position of a row in its epoch is a function of its number alone."""
 
 import jax
 import jax.numpy as jnp
@@ -7,20 +7,20 @@ from jaxtyping import Int, UInt32
 from toylab.data.base import Place
 from toylab.types import AnyArray, PRNGKey
 
+# Rounds of the Feistel network. Four are the minimum for a pseudorandom permutation; six cost next to nothing.
 ROUNDS = 6
-"""Of the Feistel network; four are the least that look random, and all cost next to nothing."""
 
 
 def shuffled_rows(place: Place, n: int, size: int) -> Int[AnyArray, " n"]:
     """Rows of batch ``place.step``: numbers step * n .. step * n + n - 1 of an endless stream, each epoch of ``size``
     rows a permutation of its own.
 
-    Nothing but the step is needed to resume, and any part of a batch can be computed anywhere.
+    A run resumes from the step number alone, and every process can compute any part of a batch.
 
     Args:
         place: key of the stream and number of the batch.
         n: rows of a batch; static.
-        size: rows of the data; the stream is of fewer than 2^32.
+        size: rows of the data; the stream has fewer than 2^32 rows.
     """
     numbers = place.step.astype(jnp.uint32) * jnp.uint32(n) + jnp.arange(n, dtype=jnp.uint32)
     epochs, rows = jnp.divmod(numbers, jnp.uint32(size))
@@ -34,8 +34,8 @@ def shuffled_rows(place: Place, n: int, size: int) -> Int[AnyArray, " n"]:
 def permuted(key: PRNGKey, index: UInt32[AnyArray, ""], size: int) -> UInt32[AnyArray, ""]:
     """pi(index) for a permutation pi of 0 .. size - 1 that ``key`` chooses.
 
-    A Feistel network permutes the numbers of 2 b bits, the fewest that hold ``size``; what falls outside is permuted
-    again until it does not ("cycle walking"), which leaves a permutation of the rest.
+    A Feistel network permutes the numbers of 2 b bits, with the smallest b that covers ``size``. A result of ``size``
+    or more is permuted again until it is smaller ("cycle walking"), which gives a permutation of 0 .. size - 1.
 
     Source: Black and Rogaway 2002, Ciphers with Arbitrary Finite Domains (black2002ciphers).
     """
@@ -53,7 +53,7 @@ def permuted(key: PRNGKey, index: UInt32[AnyArray, ""], size: int) -> UInt32[Any
 
 
 def _mixed(value: UInt32[AnyArray, ""]) -> UInt32[AnyArray, ""]:
-    """A number in which every bit depends on all bits of ``value``: multiply by odd constants, fold the upper half."""
+    """A hash of ``value`` in which every bit depends on all of its bits: odd multipliers, upper half folded."""
     for constant in (0x9E3779B1, 0x85EBCA77):
         value = value * jnp.uint32(constant)
         value = value ^ (value >> 15)

@@ -10,7 +10,7 @@ from toylab.experiments.claims.base import Effect
 from toylab.experiments.claims.store import Store
 from toylab.experiments.results import NO_SCORE, Arm, Result, finite_mean
 from toylab.formatting import finite_or_none
-from toylab.metrics.floor import Score
+from toylab.metrics.score import Score
 
 Read = Callable[[RunConfig], Score]
 

@@ -11,7 +11,7 @@ from toylab.diagnostics.optimum import OptimalCoefficient, optimal_coefficient
 from toylab.evaluation import evaluate
 from toylab.experiments.results import NO_SCORE, read_result
 from toylab.experiments.sweep import cell_name
-from toylab.metrics.floor import Score
+from toylab.metrics.score import Score
 from toylab.metrics.statistics import late_mean
 from toylab.storage import run_folder
 from toylab.training import Run, load

@@ -11,7 +11,7 @@ from toylab.config import FIELDS
 from toylab.experiments.sweep.cells import Cell
 from toylab.experiments.sweep.planfile import SweepPlan
 from toylab.experiments.sweep.running import Scoring, is_finished
-from toylab.metrics.scores import read_score
+from toylab.metrics.score import read_score
 from toylab.storage import run_folder
 from toylab.storage.atomic import atomic_write_json, atomic_write_text
 from toylab.storage.provenance import environment

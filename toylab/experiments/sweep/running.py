@@ -15,7 +15,7 @@ import jax
 
 from toylab.evaluation import NUM_IMAGES, default_n, evaluate, final_image_scores
 from toylab.experiments.sweep.cells import Cell
-from toylab.metrics.scores import HEADLINE, read_score, write_scores
+from toylab.metrics.score import HEADLINE, read_score, write_scores
 from toylab.storage import run_folder
 from toylab.training import Run, load, train_many
 from toylab.training.api import group_by_program

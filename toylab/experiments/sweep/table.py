@@ -13,7 +13,7 @@ from toylab.experiments.results import NO_SCORE, Reading, Result, difference, gr
 from toylab.experiments.sweep.cells import Cell
 from toylab.experiments.sweep.grids import NamedGrid
 from toylab.experiments.sweep.merging import Merged, merge
-from toylab.metrics.floor import Score
+from toylab.metrics.score import Score
 from toylab.metrics.statistics import NO_INTERVAL
 from toylab.storage.provenance import environment
 

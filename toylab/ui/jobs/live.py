@@ -1,4 +1,4 @@
-"""A trainer made for watching: stretches of a set wall time, and something to look at between them."""
+"""Live training: lanes advanced in stretches of a fixed wall time, and their view between stretches."""
 
 import time
 from collections import deque
@@ -12,25 +12,27 @@ from jaxtyping import Float
 from toylab.config import RunConfig
 from toylab.devices.parallel import enable_compilation_cache
 from toylab.training.api import group_by_program
+from toylab.training.experiment import build_experiment
 from toylab.training.run import Run
 from toylab.training.trainer import SEED_NOISE, Trainer
-from toylab.ui.jobs.snapshot import bin_means
+from toylab.ui.jobs.snapshot import Event, bin_means
 
 STRETCH_SECONDS = 0.06
-"""Wall time of a stretch: flags and live settings are read in between: this bounds how fast a click acts."""
+"""Wall time of a stretch. Requests are read between stretches, so this bounds how fast a click acts."""
 SPEED_SECONDS = 3.0
 """Time over which the speed is averaged."""
 NUM_SHOWN = 1024
-"""Samples, and data points, that a viewer is shown; as many as the lab evaluates: one program for both."""
+"""Samples, and data points, in a view; as many as the lab evaluates, so that one program serves both."""
 SEED_SHOWN = 404
 FIRST_STRETCH = 5
+"""Steps of the first stretch, before the time of a step is known."""
 
 
 class LiveTraining:
     """Lanes trained in lock step; those of one structure share a trainer and its compiled program.
 
     Args:
-        configs: settings of each lane; one dataset and one rhythm (see `check_lanes`).
+        configs: settings of each lane; one dataset and one schedule (see `check_lanes`).
         clock: seconds; replaced in tests.
 
     Raises:
@@ -40,11 +42,15 @@ class LiveTraining:
     def __init__(self, configs: Sequence[RunConfig], clock: Callable[[], float] = time.monotonic):
         enable_compilation_cache()
         self._clock = clock
-        groups = group_by_program(configs)
-        self._trainers = [Trainer([configs[lane] for lane in members]) for members in groups]
+        experiments = [build_experiment(config) for config in configs]
+        groups = group_by_program(configs, experiments=experiments)
+        self._trainers = [
+            Trainer([configs[lane] for lane in members], experiments=[experiments[lane] for lane in members])
+            for members in groups
+        ]
         places = {lane: (g, i) for g, members in enumerate(groups) for i, lane in enumerate(members)}
         self._places = [places[lane] for lane in range(len(configs))]
-        dataset = self._trainers[0].ensemble.experiment(0).dataset
+        dataset = experiments[0].dataset
         if dataset.dim != 2:
             name = configs[0].dataset
             raise ValueError(f"the lab draws points in the plane; {name} has dimension {dataset.dim}")
@@ -79,12 +85,26 @@ class LiveTraining:
         """For each lane the step at which it diverged, or -1."""
         return self._by_lane([trainer.ensemble.diverged_at() for trainer in self._trainers])
 
-    def set(self, lane: int = 0, **changes: float) -> None:
-        """Change live settings from the next step on: beta of ``lane``, all others of every lane."""
-        for each, (g, i) in enumerate(self._places):
-            wanted = {name: value for name, value in changes.items() if each == lane or name != "beta"}
-            if wanted:
-                self._trainers[g].set(i, **wanted)
+    def trainer_of(self, lane: int) -> tuple[Trainer, int]:
+        """The trainer of a lane, and the lane's index in it: live settings are changed there, and recorded."""
+        g, i = self._places[lane]
+        return self._trainers[g], i
+
+    def events(self) -> tuple[Event, ...]:
+        """Live changes in the order of their steps, from the records of the trainers.
+
+        A change of the learning rate acts on every lane: it is one event, of the first lane.
+        """
+        found = []
+        for lane in range(self.num_lanes):
+            trainer, i = self.trainer_of(lane)
+            values: dict[str, float] = {}
+            for step, name, value in trainer.changes[i]:
+                old = values[name] if name in values else getattr(trainer.configs[i], name)
+                if lane == 0 or name == "beta":
+                    found.append(Event(step, name, old, value, lane))
+                values[name] = value
+        return tuple(sorted(found, key=lambda event: event.step))
 
     def advance(self, limit: int | None = None) -> int:
         """Train for about ``STRETCH_SECONDS``, at most ``limit`` steps; returns the steps taken.
@@ -95,9 +115,11 @@ class LiveTraining:
         taken = max(trainer.advance(length) for trainer in self._trainers)
         now, step, interval = self._clock(), self.step, self._trainers[0].log_interval
         row_made = step % interval == 0 or step == self._trainers[0].steps
-        if taken and not row_made:  # a row costs its evaluation, which says nothing about the length
-            # By the quickest of the last stretches: on a busy machine the time of a stretch is mostly waiting, and
-            # ever shorter ones would wait ever more often.
+        if (
+            taken and not row_made
+        ):  # the time of a row is mostly its evaluation, whatever the length of the stretch
+            # From the quickest of the last stretches: on a busy machine the time of a stretch is mostly waiting, and
+            # shorter stretches would wait more often.
             self._seconds_per_step.append(max(now - start, 1e-4) / taken)
             wanted = STRETCH_SECONDS / min(self._seconds_per_step)
             self._length = int(np.clip(wanted, 1, 3 * self._length))
@@ -109,7 +131,7 @@ class LiveTraining:
         return taken
 
     def forget_speed(self) -> None:
-        """Restart the average speed: time spent compiling or paused is none of it."""
+        """Restart the average speed, so that it leaves out time spent compiling or paused."""
         self._marks.clear()
 
     @property
@@ -126,7 +148,7 @@ class LiveTraining:
         return np.stack(self._by_lane(found))
 
     def histories(self) -> tuple[pd.DataFrame, ...]:
-        """One table per lane, bounded; remade only when a row has arrived."""
+        """One table per lane, of at most `MAX_ROWS` rows; made again only when there is a new row."""
         trainer = self._trainers[0]
         row = self.step // trainer.log_interval + (self.step == trainer.steps)
         if row != self._tables_row:
@@ -142,6 +164,7 @@ class LiveTraining:
             "steps_per_second": self.steps_per_second,
             "data": self.data,
             "histories": self.histories(),
+            "events": self.events(),
         }
 
     def measure(self) -> None:
@@ -153,17 +176,8 @@ class LiveTraining:
 
     def runs(self) -> list[Run]:
         """The lanes as runs that can be saved."""
-        states = self._by_lane([trainer.ensemble.states() for trainer in self._trainers])
-        return [
-            Run(
-                self._trainers[g].configs[i],
-                state,
-                self._trainers[g].history(i),
-                changes=self._trainers[g].changes[i],
-            )
-            for (g, i), state in zip(self._places, states, strict=True)
-        ]
+        return self._by_lane([trainer.runs() for trainer in self._trainers])
 
     def _by_lane(self, found: Sequence[Any]) -> list[Any]:
-        """What each trainer says of its lanes, in the order of all lanes."""
+        """Values of each trainer's lanes, put in the order of all lanes."""
         return [found[g][i] for g, i in self._places]

@@ -1,4 +1,4 @@
-"""What a viewer sees of a job: immutable, and replaced as a whole, so that a slow viewer skips some."""
+"""Snapshots of a job for viewers: immutable, and replaced as a whole, so that a slow viewer skips some."""
 
 import math
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ MAX_ROWS = 400
 
 
 class Event(NamedTuple):
-    """A live change: from ``step`` on, ``name`` of ``lane`` is ``new``."""
+    """A live change, made from the trainer's record: from ``step`` on, ``name`` of ``lane`` is ``new``."""
 
     step: int
     name: str
@@ -31,14 +31,14 @@ class Snapshot(View):
 
     Attributes:
         configs: settings of each lane, live changes included.
-        labels: what each lane is called.
+        labels: the lanes' labels.
         step: optimiser steps done.
-        steps_per_second: optimiser steps (of each lane) per wall second, lately; 0 before there are any.
+        steps_per_second: optimiser steps (of each lane) per second of wall time, lately; 0 before there are any.
         samples: one-step samples of each lane from the same noise, None before the first step.
         data: fresh data points to draw them over.
         histories: one table per lane indexed by step, as `Trainer.history`, at most ``MAX_ROWS`` rows.
         events: live changes, oldest first.
-        diverged_at: the step at which each lane diverged, or -1; () before anybody looked.
+        diverged_at: the step at which each lane diverged, or -1; () before the first check.
     """
 
     configs: tuple[RunConfig, ...]
@@ -63,7 +63,7 @@ class Snapshot(View):
 
     @property
     def eta(self) -> float | None:
-        """Seconds to go at the present speed, None where that is not known."""
+        """Seconds left at the current speed, None where that is not known."""
         return (self.steps - self.step) / self.steps_per_second if self.steps_per_second > 0 else None
 
     def latest(self, column: str) -> tuple[float, ...]:
@@ -83,7 +83,7 @@ class Snapshot(View):
 
     @property
     def floor(self) -> float:
-        """What fresh data would score; NaN before a lane was measured. One for all: lanes share data and n."""
+        """The score of fresh data; NaN before a lane was measured. The same for all lanes: they share data and n."""
         return next((floor for floor in self.latest("sw1_floor") if math.isfinite(floor)), math.nan)
 
 

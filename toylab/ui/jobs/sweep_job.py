@@ -3,14 +3,16 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+import jax
 
 from toylab.config import RunConfig
+from toylab.evaluation import evaluate
+from toylab.training.api import group_by_program
+from toylab.training.run import Run
 from toylab.ui.jobs.job import AbstractJob, JobState, View
-
-if TYPE_CHECKING:
-    from toylab.training.run import Run
-    from toylab.ui.jobs.live import LiveTraining
+from toylab.ui.jobs.live import LiveTraining
 
 MAX_CELLS = 64
 SCORE_N = 8192
@@ -101,7 +103,7 @@ class SweepJob(AbstractJob[SweepSnapshot]):
         self._runs: dict[int, Run] = {}
         self._seconds = 0.0
 
-    def run(self, cell: int) -> "Run":
+    def run(self, cell: int) -> Run:
         """A finished cell.
 
         Raises:
@@ -137,12 +139,6 @@ class SweepJob(AbstractJob[SweepSnapshot]):
             self._publish(JobState.RUNNING)
 
     def _begin_chunk(self) -> None:
-        # Here, since it imports JAX: seconds that the first page should not wait for.
-        import jax
-
-        from toylab.training.api import group_by_program
-        from toylab.ui.jobs.live import LiveTraining
-
         configs = self.snapshot.configs
         if not self.snapshot.num_done:
             self._publish(JobState.COMPILING)
@@ -151,7 +147,7 @@ class SweepJob(AbstractJob[SweepSnapshot]):
         self._live = LiveTraining([configs[cell] for cell in self._cells], self.clock)
         self._live.advance(1)
 
-    def _finish_chunk(self, live: "LiveTraining") -> None:
+    def _finish_chunk(self, live: LiveTraining) -> None:
         for cell, run in zip(self._cells, live.runs(), strict=True):
             self._runs[cell] = run
             self._scores[cell] = _score(run)
@@ -167,10 +163,8 @@ class SweepJob(AbstractJob[SweepSnapshot]):
         }
 
 
-def _score(run: "Run") -> CellScore:
+def _score(run: Run) -> CellScore:
     """A run's score at ``SCORE_N`` samples; NaN where it diverged."""
-    from toylab.evaluation import evaluate
-
     history = run.history
     later = history.iloc[len(history) // 2 :]
     measured = CellScore(

@@ -1,14 +1,12 @@
 """Lanes trained live, side by side: the Lab's pair or a race; and compiling their programs ahead of need."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from toylab.config import RunConfig
 from toylab.ui.jobs.job import AbstractJob, JobState, divergence
-from toylab.ui.jobs.snapshot import Event, Snapshot
-
-if TYPE_CHECKING:
-    from toylab.ui.jobs.live import LiveTraining
+from toylab.ui.jobs.live import LiveTraining
+from toylab.ui.jobs.snapshot import Snapshot
 
 SNAPSHOT_SECONDS = 0.15
 """Least time between two snapshots while training."""
@@ -34,22 +32,22 @@ def check_lanes(lanes: Sequence[Lane]) -> None:
         raise ValueError(f"a live view has 1 to {MAX_LANES} lanes, got {len(lanes)}")
     labels = [lane.label for lane in lanes]
     if len(set(labels)) < len(labels):
-        raise ValueError(f"lanes need labels of their own, got {', '.join(labels)}")
+        raise ValueError(f"lanes need distinct labels, got {', '.join(labels)}")
     first = lanes[0].config
     for name in ("dataset", "dataset_options", "steps", "log_every", "eval_samples"):
         for lane in lanes[1:]:
             value, expected = getattr(lane.config, name), getattr(first, name)
             if value != expected:
-                raise ValueError(f"lanes of a live view share {name}: {value!r} is not {expected!r}")
+                raise ValueError(f"lanes of a live view must share {name}, got {expected!r} and {value!r}")
 
 
 class TrainingJob(AbstractJob[Snapshot]):
     """Lanes to be trained live, side by side.
 
     Args:
-        lanes: what trains.
-        slot: which part of the app it belongs to.
-        needed: lanes whose divergence, all together, ends the job; by default every lane.
+        lanes: the runs and their labels.
+        slot: the part of the app that the job belongs to.
+        needed: the job ends once all of these lanes have diverged; by default every lane.
 
     Raises:
         ValueError: lanes that cannot be watched together.
@@ -60,23 +58,31 @@ class TrainingJob(AbstractJob[Snapshot]):
         labels, configs = zip(*lanes, strict=True)
         super().__init__(Snapshot(0, JobState.QUEUED, configs, labels), slot)
         self._needed = tuple(range(len(lanes)) if needed is None else needed)
-        self._changes: dict[tuple[int, str], float] = {}
-        self._events: tuple[Event, ...] = ()
+        self._requests: dict[tuple[int, str], float] = {}
         self._steps_wanted = 0
         self._diverged_at: tuple[int, ...] = ()
         self._live: LiveTraining | None = None
         self._held: list[Any] | None = None
 
-    # Wishes: any thread.
+    # Requests: any thread.
 
     def set(self, lane: int = 0, **changes: float) -> None:
-        """Change `beta` (of ``lane``) or `learning_rate` (of every lane) from the next stretch on.
+        """Request a change of `beta` (of ``lane``) or `learning_rate` (of every lane) from the next stretch on.
+
+        The trainer records what took effect; this is only the queue. A later request for the same setting replaces an
+        earlier one, so dragging a slider does not pile up changes.
 
         Raises:
             ValueError: a value out of range, in one line.
         """
-        self.snapshot.configs[lane].replace(**changes)
-        self._wish(lambda: self._changes.update({(lane, name): value for name, value in changes.items()}))
+        configs = self.snapshot.configs
+        configs[lane].replace(**changes)
+        requests = {
+            (each, name): value
+            for name, value in changes.items()
+            for each in ([lane] if name == "beta" else range(len(configs)))
+        }
+        self._wish(lambda: self._requests.update(requests))
 
     def advance(self, num_steps: int) -> None:
         """Pause, after exactly ``num_steps`` further steps."""
@@ -99,19 +105,19 @@ class TrainingJob(AbstractJob[Snapshot]):
         if held is not None and self.snapshot.state is JobState.PAUSED:
             return held
         if self.active or self._live is None:
-            raise ValueError("a run can be read once it has ended or is paused")
+            raise ValueError("this job is training: pause it, or wait for its end, to read its runs")
         return self._live.runs()
 
     # Work: the worker alone.
 
     def _has_wishes(self) -> bool:
-        return bool(self._steps_wanted or self._changes)
+        return bool(self._steps_wanted or self._requests)
 
     def _unit(self) -> None:
         if self._live is None:
             self._begin()
             return
-        self._apply_changes()
+        self._apply_requests()
         if self._paused and not self._steps_wanted:
             self._stand_still()
             return
@@ -122,14 +128,13 @@ class TrainingJob(AbstractJob[Snapshot]):
         self._judge()
 
     def _begin(self) -> None:
-        # Here, since it brings in JAX: seconds that a first page should not wait for.
-        from toylab.ui.jobs.live import LiveTraining
-
         self._publish(JobState.COMPILING)
         self._live = LiveTraining(self.snapshot.configs, self.clock)
-        self._publish(JobState.COMPILING)  # where the lanes begin: something to see while the step compiles
+        self._publish(
+            JobState.COMPILING
+        )  # the initial state of the lanes, to be seen while the step compiles
         self._live.advance(1)
-        # The first frame, before the evaluation is compiled: from then on nothing stands still any more.
+        # The first frame, before the evaluation is compiled: from then on the view keeps moving.
         self._publish(JobState.COMPILING)
         if not self._stopped:
             self._live.measure()
@@ -143,12 +148,12 @@ class TrainingJob(AbstractJob[Snapshot]):
                 self._held = self._live.runs()
 
     def _judge(self) -> None:
-        """Publish what the last stretch led to."""
+        """Publish the result of the last stretch."""
         live = self._live
         assert live is not None
         pausing = self._paused and not self._steps_wanted
         due = self.clock() - self._shown_at > SNAPSHOT_SECONDS or self.snapshot.state is JobState.QUEUED
-        # Asking the lanes costs as much as many steps: only where there is something to show.
+        # Reading the lanes' state costs as much as many steps: only where a snapshot is due.
         if not (due or pausing or live.step >= self.snapshot.steps):
             return
         self._diverged_at = tuple(live.diverged_at())
@@ -163,7 +168,7 @@ class TrainingJob(AbstractJob[Snapshot]):
             self._publish(JobState.RUNNING, message=self._losses(lost))
 
     def _losses(self, lanes: Sequence[int]) -> str:
-        """One line on lanes that diverged; the first lane of the lab needs no name."""
+        """One line on lanes that diverged; the first lane of the lab is not named."""
         configs, labels = self.snapshot.configs, self.snapshot.labels
         nameless = self._needed == (0,)
         return " ".join(
@@ -171,25 +176,16 @@ class TrainingJob(AbstractJob[Snapshot]):
             for lane in lanes
         )
 
-    def _apply_changes(self) -> None:
+    def _apply_requests(self) -> None:
         live = self._live
         assert live is not None
         with self._changed:
-            changes, self._changes = self._changes, {}
-        for (lane, name), value in changes.items():
-            old = getattr(live.configs[lane], name)
-            if value == old:
-                continue
-            live.set(lane, **{name: value})
-            self._held = None
-            news = Event(live.step, name, old, value, lane)
-            # Dragging a slider makes many changes at one step: one mark is enough.
-            kept = tuple(
-                event
-                for event in self._events
-                if (event.step, event.name, event.lane) != (live.step, name, lane)
-            )
-            self._events = (*kept, news)
+            requests, self._requests = self._requests, {}
+        for (lane, name), value in requests.items():
+            trainer, index = live.trainer_of(lane)
+            if getattr(trainer.current(index), name) != value:
+                trainer.set(index, **{name: value})
+                self._held = None
 
     def _view(self, state: JobState) -> dict[str, Any]:
         if self._live is None:
@@ -199,7 +195,6 @@ class TrainingJob(AbstractJob[Snapshot]):
         return {
             **self._live.view(),
             "samples": samples,
-            "events": self._events,
             "diverged_at": self._diverged_at,
         }
 
@@ -212,8 +207,6 @@ def chores(config: RunConfig) -> list[Callable[[], None]]:
     made: list = []
 
     def build() -> None:
-        from toylab.ui.jobs.live import LiveTraining  # imports JAX, as in TrainingJob
-
         try:
             made.append(LiveTraining([lane.config for lane in with_baseline(config)]))
         except ValueError:

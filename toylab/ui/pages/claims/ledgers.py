@@ -4,6 +4,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from toylab.experiments.claims.reading import read_ledger
 from toylab.ui import ASSETS
 
 PACKAGED = ASSETS / "claims_quick.json"
@@ -35,8 +36,6 @@ def fingerprint(source: Source) -> tuple[str, int, int]:
 
 @lru_cache(maxsize=16)
 def _read(path: str, modified: int, size: int) -> dict[str, Any]:
-    from toylab.experiments.claims.reading import read_ledger  # seconds, the first time
-
     return read_ledger(path)
 
 

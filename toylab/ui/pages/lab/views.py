@@ -119,8 +119,7 @@ def _raise(error: BaseException) -> None:
 
 def compute_steps(runs: "Sequence[Run]") -> "tuple[RunConfig, tuple[FewSteps, ...]]":
     """Scores of both lanes, in few and in many steps."""
-    # Here, since it imports JAX: seconds that the page should not wait for.
-    from toylab.diagnostics import views
+    from toylab.diagnostics import views  # with SciPy's solvers: 0.4 s that a first page should not wait for
 
     return settings_of(runs[0]), tuple(views.few_step_samples(run) for run in runs[:2])
 
@@ -220,7 +219,7 @@ def _listed(few: "FewSteps") -> str:
 
 def compute_paths(runs: "Sequence[Run]") -> "tuple[RunConfig, Trajectories]":
     """Paths of the chosen lane and of the exact flow."""
-    from toylab.diagnostics import views  # imports JAX
+    from toylab.diagnostics import views  # as in compute_steps
 
     return settings_of(runs[0]), views.trajectories(runs[0], (1, 16), n=160, num_times=17)
 
@@ -258,7 +257,7 @@ def paths_view(content: "tuple[RunConfig, Trajectories]") -> Shown:
 
 def compute_field(runs: "Sequence[Run]") -> "tuple[RunConfig, tuple[float, float, float], tuple[Field, ...]]":
     """The chosen lane's field and the exact one at all `TIMES`."""
-    from toylab.diagnostics import views  # imports JAX
+    from toylab.diagnostics import views  # as in compute_steps
 
     run = runs[0]
     frame = wide_frame(run.dataset.sample(1000, seed=1))

@@ -10,7 +10,7 @@ from toylab.ui.charts.grammar import NUMBER, coordinate, hover, layer, show, squ
 from toylab.ui.charts.theme import Palette
 
 if TYPE_CHECKING:
-    from toylab.diagnostics.maps import Maps  # imports JAX
+    from toylab.diagnostics.maps import Maps
 
 SIDE = 430
 FIELDS = {

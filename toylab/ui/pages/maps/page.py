@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from toylab.data import datasets
 from toylab.formatting import short
 from toylab.ui import scene, session, settings
 from toylab.ui.charts import theme
@@ -97,7 +98,7 @@ def _sources() -> dict[str, str]:
     own = {
         kept.id: kept.label
         for kept in reversed(shelf.finished())
-        if scene.same_data(kept.run.config, wanted) and kept.run.config.method == "meanflow"
+        if scene.same_data(kept.config, wanted) and kept.config.method == "meanflow"
     }
     stored_too = {}
     if scene.same_data(stored.first_run().config, wanted):
@@ -131,8 +132,7 @@ def _asked() -> "Future[Maps]":
 
 
 def _compute(data: str, source: str, run: "Run | None", r: float) -> "Maps":
-    # Here, since it imports JAX: seconds that the page should not wait for.
-    from toylab.data import datasets
+    # Here, since it takes 0.4 s that the first page should not wait for.
     from toylab.diagnostics.maps import maps
 
     if source == STORED:
@@ -202,7 +202,7 @@ def summary(found: "Maps", field: str, layer: int) -> str:
     mean = float(np.average(values[known], weights=weights[known])) if known.any() else float("nan")
     if field != "noise":
         return f"mean {short(mean)}"
-    from toylab.diagnostics.quadratic import top_share  # imports JAX
+    from toylab.diagnostics.quadratic import top_share  # as in _compute
 
     share = top_share(values[known], weights[known] / weights[known].sum())
     return f"mean {short(mean)}, {share:.0%} of it from 1% of the points"

@@ -9,9 +9,12 @@ from typing import Any, NamedTuple
 
 from toylab.coefficients import coefficients
 from toylab.config import RunConfig, preset
+from toylab.experiments.compare import contestants
 from toylab.methods import AbstractTwoStageMethod, methods
 from toylab.proxies import proxies
 from toylab.registry import Registry
+from toylab.training.cost import network_evaluations
+from toylab.training.experiment import without_unused_settings
 from toylab.ui import ASSETS
 from toylab.ui.references import Reference, references
 
@@ -120,10 +123,6 @@ def count_costs(only: Collection[str] = ()) -> dict[str, float]:
 
     Two stages, and the pairs made between them, are spread over all steps.
     """
-    from toylab.experiments.compare import contestants
-    from toylab.training.budget import network_evaluations
-    from toylab.training.experiment import without_unused_settings
-
     found = {}
     for entrant in contestants(["all"], ["all"], ["all"]):
         if only and entrant.name not in only:

@@ -4,9 +4,11 @@ import math
 from collections.abc import Sequence
 from concurrent.futures import Future
 
+import jax
 import streamlit as st
 
 from toylab.config import RunConfig
+from toylab.experiments.compare import step_seconds
 from toylab.formatting import duration, short
 from toylab.ui import scene, session, settings
 from toylab.ui.charts import theme
@@ -15,6 +17,7 @@ from toylab.ui.jobs.sweep_job import SCORE_N
 from toylab.ui.pages.sweep import sweep_charts
 from toylab.ui.pages.sweep.sweep_words import sentence, status_line
 from toylab.ui.runs import shelf, stored
+from toylab.ui.runs.entry import label_of
 from toylab.ui.widgets import controls, transport
 from toylab.ui.widgets.parts import RAIL_WIDTH, guarded, heading
 from toylab.ui.widgets.stage import Kind
@@ -163,11 +166,6 @@ def _measured(pending: bool) -> None:
 
 
 def _step_seconds(config: RunConfig) -> tuple[float, int]:
-    # Here, since they import JAX: seconds that the page should not wait for.
-    import jax
-
-    from toylab.experiments.compare import step_seconds
-
     return step_seconds(config), jax.local_device_count()
 
 
@@ -266,7 +264,7 @@ def _keep(job: SweepJob, cells: Sequence[int]) -> None:
     """Put cells on the shelf, and show them side by side."""
     for cell in cells:
         run = job.run(cell)
-        shelf.keep(run, shelf.label_of(run), "sweep")
+        shelf.keep(run, label_of(run), "sweep")
     session.leave(LEAVE, True)
     st.rerun(scope="app")
 

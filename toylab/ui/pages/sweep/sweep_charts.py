@@ -8,7 +8,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from toylab.experiments.results import Arm, Result, group, value_of
-from toylab.metrics.floor import Score
+from toylab.metrics.score import Score
 from toylab.ui.charts.grammar import (
     LINE_WIDTH,
     NUMBER,
