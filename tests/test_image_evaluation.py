@@ -55,7 +55,7 @@ def test_known_statistics_serve_as_reference(run, call, tmp_path):
         (["--features", "fid"], "unknown feature net 'fid'; choices: fdd-v1, ffd-v1, inception"),
         (["--features", "ffd-v1"], "ffd-v1 takes images of shape (32, 32, 1)"),
         (["--features", "inception"], "write inception:PATH"),
-        (["--guidance", "2"], "--reference and --guidance go with --features"),
+        (["--guidance", "2"], "--reference and --guidance require --features"),
     ],
 )
 def test_mistakes_are_one_line(run, call, words, message):

@@ -14,7 +14,7 @@ from toylab.config import Change
 from toylab.configs import named_config
 from toylab.experiments.results import group, same_settings
 from toylab.metrics.statistics import paired_difference
-from toylab.storage.header import Header
+from toylab.storage.run_folder import Header
 from toylab.ui.pages.images import texts as words
 from toylab.ui.runs import files, stored
 from toylab.ui.runs.comparison import differences, interval_of

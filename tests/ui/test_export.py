@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import toylab as tl
 from toylab.config import Change
-from toylab.storage.runfiles import samples_bytes
+from toylab.storage.run_folder import samples_bytes
 from toylab.training import Run
 from toylab.ui.runs import export
 from toylab.ui.runs import files as reading

@@ -177,6 +177,11 @@ def test_learning_rate_changes_both_lanes(manager):
     job.set(learning_rate=1e-4)
     assert job.wait_for(lambda s: bool(s.events), 1.0)
     assert [config.learning_rate for config in job.snapshot.configs] == [1e-4, 1e-4]
+    (event,) = job.snapshot.events  # one, though both lanes record it
+    assert event[1:] == ("learning_rate", CONFIG.learning_rate, 1e-4, 0)
+    job.stop()
+    assert reaches(job, JobState.STOPPED)
+    assert [run.changes for run in job.runs()] == [((event.step, "learning_rate", 1e-4),)] * 2
 
 
 def test_a_steered_run_keeps_its_settings_and_its_changes(manager, tmp_path):

@@ -17,7 +17,7 @@ import pandas as pd
 from toylab.config import RunConfig
 from toylab.plots import figures
 from toylab.storage import run_folder
-from toylab.storage.runfiles import history_text
+from toylab.storage.run_folder import history_text
 from toylab.ui.runs import files
 from toylab.ui.runs.files import CSV, JSON, NPZ, ZIP
 

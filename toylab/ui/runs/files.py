@@ -21,8 +21,7 @@ from toylab.data.images import image_sets
 from toylab.experiments.results import run_label
 from toylab.plots.images import GRID_ROWS, columns_of, to_bytes
 from toylab.storage import run_folder
-from toylab.storage.header import Header
-from toylab.storage.runfiles import read_history, read_samples
+from toylab.storage.run_folder import Header, read_history, read_samples
 from toylab.storage.untrusted import named, one_line, parse_json_object, read_json, unzip_folder
 from toylab.types import DataShape
 from toylab.ui.runs import stored
