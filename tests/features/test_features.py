@@ -184,7 +184,7 @@ def test_damaged_weights_are_refused_in_one_line(stored, message):
 
 def test_weights_that_are_too_large_are_not_written(tmp_path):
     big = ClassifierSpec(size=64, widths=(16,), pooled=(True,), num_features=64)
-    with pytest.raises(ValueError, match="at most 1048576 travel"):
+    with pytest.raises(ValueError, match="weights in the package at most 1048576"):
         write_weights("big", big.build(jax.random.key(0)), {}, tmp_path)
     assert not list(tmp_path.iterdir())
 

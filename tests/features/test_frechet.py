@@ -129,7 +129,7 @@ def test_statistics_of_a_reference_are_read(tmp_path, names):
     [
         ({"mu": np.zeros(5), "sigma": np.eye(5)}, r"'mu' has shape \(5,\), not \(6,\)"),
         ({"mu": np.zeros(6), "sigma": np.triu(np.ones((6, 6)))}, "sigma is not symmetric"),
-        ({"mu": np.zeros(6), "sigma": np.eye(6), "x": np.zeros(2)}, "3 members, at most 2"),
+        ({"mu": np.zeros(6), "sigma": np.eye(6), "x": np.zeros(2)}, "has 3 files, at most 2"),
         ({"mu": np.array([{}] * 6), "sigma": np.eye(6)}, "dtype object"),
         ({"mean": np.zeros(6), "cov": np.eye(6)}, "has no array 'mu'"),
         ({"mu": np.full(6, np.nan), "sigma": np.eye(6)}, "NaN or infinite"),

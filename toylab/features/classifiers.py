@@ -215,7 +215,7 @@ def write_weights(name: str, net: Classifier, facts: dict[str, Any], folder: Pat
     np.savez(stream, **arrays)  # type: ignore[arg-type]  # numpy writes no date: equal weights are equal bytes
     content = stream.getvalue()
     if len(content) > MAX_BYTES:
-        raise ValueError(f"{name} has {len(content)} bytes; weights in the package may have {MAX_BYTES}")
+        raise ValueError(f"{name} has {len(content)} bytes, weights in the package at most {MAX_BYTES}")
     num_params = sum(array.size for array in arrays.values())
     card = Card(sha256=hashlib.sha256(content).hexdigest(), num_params=num_params, **facts)
     atomic_write_bytes(folder / f"{name}.npz", content)

@@ -10,6 +10,8 @@ from jaxtyping import Float
 from toylab.experiments.results import Arm, Result, group, value_of
 from toylab.metrics.score import Score
 from toylab.ui.charts.grammar import (
+    DECADES,
+    FINE,
     LINE_WIDTH,
     NUMBER,
     SMALL,
@@ -133,7 +135,8 @@ def over_beta(snapshot: SweepSnapshot, metric: str, palette: Palette, key: str) 
     low, high = float(places.min()), float(places.max())
     margin = 0.04 * max(high - low, 0.5)
     x = quantity("beta", extent(low - margin, high + margin), axis(palette, "β"))
-    y = value(logarithmic(domain=span(data["value"].to_numpy(float))), palette)
+    scale = logarithmic(domain=span(data["value"].to_numpy(float)))
+    y = value(scale, palette, values=FINE if metric == "sw1" else DECADES)
     if not len(done):
         y = empty(y)
     at = {"x": x, "y": y}
