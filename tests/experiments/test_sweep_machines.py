@@ -88,7 +88,7 @@ DAMAGES = {
     ),
     "names a cell .* plan it again": changed(lambda it: it["cells"][0]["settings"].update(beta=0.25)),
     "unknown setting 'beat'": changed(lambda it: it["cells"][0]["settings"].update(beat=1)),
-    "has a cell twice": changed(lambda it: it["cells"].append(it["cells"][0])),
+    "lists a cell twice": changed(lambda it: it["cells"].append(it["cells"][0])),
     "unknown metric 'fid'": changed(lambda it: it["scoring"].update(names=["fid"])),
     "num_keys of the scoring must be a whole number": changed(lambda it: it["scoring"].update(num_keys=0)),
     "n of the scoring must be a whole number": changed(lambda it: it["scoring"].update(n=1.5)),

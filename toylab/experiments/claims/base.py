@@ -1,4 +1,4 @@
-"""What a claim is: a statement with a source, the runs that test it, and the effects measured on them."""
+"""Claims: a statement with a source, the runs that test it, and the effects measured on them."""
 
 import math
 from abc import ABC, abstractmethod
@@ -14,10 +14,10 @@ from toylab.registry import Registry
 
 @dataclass(frozen=True)
 class Effect:
-    """One number per seed, and what the claim says of their mean.
+    """One number per seed, and the claimed value of their mean.
 
     Args:
-        name: what is compared with what.
+        name: the comparison.
         values: seed -> value; finite.
         kind: ``at_least``: the mean is positive and reaches ``claimed``; ``within``: it lies in ``range``.
         claimed: the published size, or None where only the sign is claimed.
@@ -72,7 +72,7 @@ class Effect:
 
 
 class AbstractClaim(ABC):
-    """A claim; its docstring's first line is the statement."""
+    """Base class of claims: class variables describe the claim, methods give its runs and effects."""
 
     statement: ClassVar[str]
     source: ClassVar[str]
@@ -80,19 +80,19 @@ class AbstractClaim(ABC):
     claimed: ClassVar[float | None] = None
     """The published number of the first effect; None where only a sign is claimed."""
     position: ClassVar[int] = 100
-    """Place in the ledger."""
+    """Position in the ledger."""
     budgets: ClassVar[tuple[str, ...]] = ("quick", "paper")
     """Those that measure it."""
     score_n: ClassVar[int | None] = None
-    """Samples per score of its runs, where that is less than the budget's; claims that share runs agree on it."""
+    """Samples per score of its runs, where fewer than the budget's; equal for claims that share runs."""
     unmeasured: ClassVar[str] = ""
-    """Why it is not measured at all; empty where it is."""
+    """The reason why it is not measured; empty if it is measured."""
     note: ClassVar[str] = ""
-    """What a reader should know beside the verdict."""
+    """A remark that the reader of the verdict needs."""
 
     @abstractmethod
     def protocol(self, budget: Budget) -> str:
-        """How it is measured at this budget, and where that is not how it was published."""
+        """The protocol at this budget, with its differences from the published one."""
 
     @abstractmethod
     def configs(self, budget: Budget) -> Sequence[RunConfig]:
@@ -100,7 +100,7 @@ class AbstractClaim(ABC):
 
     @abstractmethod
     def measure(self, store: Store, budget: Budget) -> Sequence[Effect]:
-        """Its effects, from finished runs; the first one is the headline."""
+        """Its effects, measured on finished runs; the first one is the headline."""
 
 
 claims: Registry[AbstractClaim] = Registry("claim", "toylab.experiments.claims.rows")

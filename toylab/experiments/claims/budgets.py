@@ -1,4 +1,4 @@
-"""How much is spent on a ledger: the same claims, trained shorter or longer."""
+"""Budgets of a ledger: the same claims, trained shorter or longer."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from toylab.experiments.sweep.grids import PAPER_BETAS, SETS_2D, sparsely_measur
 
 
 class Budget(NamedTuple):
-    """What a ledger may spend.
+    """Training steps, seeds and samples of a ledger.
 
     Args:
         name: as on the command line.
@@ -23,7 +23,7 @@ class Budget(NamedTuple):
         rates: learning rates of the instability map.
         score_n: samples per score.
         score_keys: independent evaluations per score.
-        points: pairs behind a best coefficient.
+        points: pairs from which a best coefficient is estimated.
     """
 
     name: str
@@ -107,7 +107,6 @@ BUDGETS: dict[str, Budget] = {
         ),
     )
 }
-"""The budgets by name."""
 
 
 def budget(name: str) -> Budget:

@@ -1,4 +1,4 @@
-"""From claims to rows: train what is missing, measure, judge. Stopped at any time, it continues where it was."""
+"""Ledgers: train the missing runs of claims, measure their effects, give verdicts; restartable."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,10 +14,10 @@ from toylab.experiments.claims.store import Store
 from toylab.experiments.sweep import Cell, Scoring, cell_name, is_finished, run_sweep, shard
 from toylab.storage.provenance import environment
 
+# Folder of the runs below that of a ledger.
 RUNS = "runs"
-"""Folder of the runs below that of a ledger."""
+# Settings of the protocol that claims are about.
 TREATMENTS = frozenset({"method", "coefficient", "proxy", "target", "anchor_weight", "adaptive_power"})
-"""Settings of the protocol that claims are about."""
 Rows = list[dict[str, Any]]
 
 
@@ -67,7 +67,7 @@ def run_ledger(
     on_row: Callable[[Rows], None] = lambda rows: None,
     note: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """Train, measure and judge claim by claim; the ledger is whole after each of them.
+    """Train, measure and judge claim by claim; the ledger is complete after each of them.
 
     Args:
         chosen: the budget.
@@ -76,7 +76,7 @@ def run_ledger(
         part: index and count: train only this part of the runs, and judge the claims whose runs are there.
         spent: claim -> seconds that an earlier, stopped ledger in ``out`` took for it; they count.
         on_row: called with all rows so far, after each.
-        note: told of progress.
+        note: called with a line on progress.
 
     Returns:
         the content of claims.json.
@@ -135,7 +135,7 @@ def row(
 
 
 def deviations(cells: Sequence[Cell]) -> list[str]:
-    """Where runs leave the paper's 2-D protocol, beyond what a claim is about; a verdict is one on those settings."""
+    """Settings of the runs that differ from the paper's 2-D protocol, other than those that a claim is about."""
     published = {name: value for name, value in preset("paper_2d").items() if name not in TREATMENTS}
     found = {}
     for name, value in published.items():
@@ -146,7 +146,7 @@ def deviations(cells: Sequence[Cell]) -> list[str]:
 
 
 def content(chosen: Budget, rows: Rows) -> dict[str, Any]:
-    """What claims.json holds."""
+    """The content of claims.json."""
     made = environment()
     return {
         "budget": chosen.name,

@@ -1,4 +1,4 @@
-"""A ledger from outside: claims.json is checked before it is believed, down to the verdicts."""
+"""Reading a ledger from a file: every field of claims.json is checked, and every verdict computed again."""
 
 import math
 import os
@@ -19,8 +19,8 @@ from toylab.storage.untrusted import read_json
 
 MAX_BYTES = 8 * 2**20
 MAX_CLAIMS = 200
+# From best to unknown.
 VERDICTS = (HOLDS, PARTLY, FAILS, UNRESOLVED, UNMEASURED)
-"""From best to unknown."""
 ID = re.compile(r"[a-z0-9_]{1,80}")
 
 Check = Callable[[Any], bool]
@@ -43,7 +43,7 @@ def read_ledger(path: str | os.PathLike) -> dict[str, Any]:
         _check_row(row)
     ids = [row["id"] for row in rows]
     if len(set(ids)) < len(ids):
-        raise ValueError("has a claim twice")
+        raise ValueError("lists a claim twice")
     return content
 
 
@@ -64,12 +64,12 @@ def _check_row(row: Any) -> None:
 
 def _fields(record: Any, checks: Mapping[str, Check], where: str) -> None:
     if not isinstance(record, dict):
-        raise ValueError(f"{where} is no record")
+        raise ValueError(f"{where} is not a JSON object")
     for name, check in checks.items():
         if name not in record:
-            raise ValueError(f"{where} lacks {name!r}")
+            raise ValueError(f"{where} has no field {name!r}")
         if not check(record[name]):
-            raise ValueError(f"{where} has a bad {name!r}")
+            raise ValueError(f"{where} has a bad value of {name!r}")
 
 
 def _is_number(value: Any) -> bool:

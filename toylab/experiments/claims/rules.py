@@ -1,4 +1,4 @@
-"""Verdicts: pure functions of a row's own JSON. No run, no net, no judgement."""
+"""Verdicts as pure functions of a row's own JSON: they need no run, no net and no judgement."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,12 +17,12 @@ HOLDS, PARTLY, FAILS, UNRESOLVED, UNMEASURED = (
     "not resolvable at this n",
     "not measured",
 )
+# Share of the baseline's score that must lie above the floor, where the claim names no larger effect.
 LEAST_ROOM = 0.1
-"""Share of the baseline's score that must lie above the floor, where the claim names no larger effect."""
+# The smallest effect where only the sign of a share is claimed.
 LEAST_EFFECT = 0.01
-"""What counts as an effect where only the sign of a share is claimed."""
+# Share of the pairs that may be lost to divergence; with more, the rest is a biased selection.
 MOST_LOST = 0.25
-"""Share of the pairs that may be lost to divergence: more, and the rest are survivors."""
 
 RULE = (
     "Each effect is a mean over seeds, paired by seed, with its 95% Student t interval [low, high]; c is the "
@@ -69,7 +69,7 @@ def claim_verdict(effects: Sequence[Mapping[str, Any]]) -> str:
 
 
 def summary(effect: Mapping[str, Any]) -> dict[str, Any]:
-    """What is shown of an effect: mean, t and bootstrap interval, spread, seeds needed, verdict and why."""
+    """The numbers shown of an effect: mean, t and bootstrap interval, spread, seeds needed, verdict."""
     values = list(effect["values"].values())
     if not values:
         nothing = dict.fromkeys(("mean", "spread", "seeds_needed"))

@@ -1,19 +1,17 @@
-"""Loss spikes as users report them, by a stated rule on a logged curve."""
+"""Loss spikes on a logged curve, counted by a stated rule."""
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+# A spike is this many times above the running median of the WINDOW rows before it; a median needs LEAST rows.
 FACTOR = 5.0
-"""A spike stands so many times above the running median."""
 WINDOW = 20
-"""Rows of the running median, before the row that is judged."""
 LEAST = 5
-"""Rows that a median needs: fewer have nothing to stand above."""
 RULE = f"a spike is a loss above {FACTOR:g} times the median of the {WINDOW} rows before it, once until it is below"
 
 
 def count_spikes(losses: ArrayLike, factor: float = FACTOR, window: int = WINDOW) -> int:
-    """How many times a curve rises above ``factor`` times the median of the ``window`` values before.
+    """Count how often a curve rises above ``factor`` times the median of the ``window`` values before.
 
     Consecutive values above it are one spike. The first few values are never one.
 

@@ -1,4 +1,4 @@
-"""The results of all shards as one table; a missing one is named, not left out."""
+"""The results of all shards as one table; missing cells are named."""
 
 import io
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ from toylab.storage import run_folder
 from toylab.storage.atomic import atomic_write_json, atomic_write_text
 from toylab.storage.provenance import environment
 
+# Stem of results.json and results.csv in a sweep's folder.
 RESULTS = "results"
-"""results.json and results.csv of a sweep's folder."""
+# Missing cells that an error names; the rest are counted.
 SHOWN = 20
-"""Missing cells that an error names; the rest are counted."""
 
 
 class Merged(NamedTuple):

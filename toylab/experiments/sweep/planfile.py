@@ -1,4 +1,4 @@
-"""The plan of a sweep as one file, so that every machine trains parts of the very same list."""
+"""The plan of a sweep as one file, so that every machine trains parts of the same list."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,14 +12,13 @@ from toylab.storage.atomic import atomic_write_json
 from toylab.storage.untrusted import one_line, read_json
 
 PLAN = "sweep.json"
-"""File of a sweep's folder."""
 SCHEMA = 1
 MAX_BYTES = 256 * 2**20
 MAX_N, MAX_KEYS = 1_000_000, 1_000
 
 
 class SweepPlan(NamedTuple):
-    """What is to be trained and how it is scored.
+    """The runs of a sweep and their scoring.
 
     Args:
         cells: runs, each once.
@@ -34,7 +33,7 @@ def write_plan(folder: Path, plan: SweepPlan) -> Path:
     """Write sweep.json into ``folder``, whole or not at all; the same plan again is no change.
 
     Raises:
-        ValueError: ``folder`` holds another plan, whose runs may be there already.
+        ValueError: ``folder`` holds another plan, perhaps with its runs.
         OSError: the disk refuses.
     """
     path = folder / PLAN
@@ -78,7 +77,7 @@ def _parse(content: Any) -> SweepPlan:
                 f"names a cell {str(cell.name)[:80]!r} whose settings give {expected!r}: plan it again"
             )
     if len({cell.name for cell in cells}) < len(cells):
-        raise ValueError("has a cell twice")
+        raise ValueError("lists a cell twice")
     return SweepPlan(cells, _scoring(content["scoring"]))
 
 

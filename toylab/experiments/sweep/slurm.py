@@ -1,7 +1,7 @@
 """Shards as jobs of a SLURM cluster, by submitit; the only module that depends on either.
 
-When the cluster is about to take a machine away (time limit, preemption) it signals the job, and submitit queues the
-same job again: finished cells are skipped, the one in training continues from its last save, at most a minute old.
+Before a job loses its machine (time limit, preemption) the cluster signals it, and submitit queues the same job again:
+finished cells are skipped, the one in training continues from its last save, at most a minute old.
 """
 
 from pathlib import Path
@@ -13,12 +13,12 @@ from toylab.experiments.sweep.planfile import read_plan
 from toylab.experiments.sweep.running import run_sweep
 
 Cluster = Literal["slurm", "local"]
+# Folder of submitit's own files below a sweep's: scripts, logs, and its pickles, which the lab never reads.
 LOGS = "jobs"
-"""Folder of submitit's own files below a sweep's: scripts, logs, and its pickles, which the lab never reads."""
 
 
 class Resources(NamedTuple):
-    """What a job asks for.
+    """Resources of a job.
 
     Args:
         minutes: time limit.
@@ -53,7 +53,7 @@ class ShardJob:
         return run_sweep(cells, self.folder, plan.scoring, progress=False)._asdict()
 
     def checkpoint(self) -> Any:
-        """What submitit queues when the machine is taken away: the same shard."""
+        """The job that submitit queues when this one loses its machine: the same shard."""
         from submitit.helpers import DelayedSubmission  # an optional package
 
         return DelayedSubmission(self)

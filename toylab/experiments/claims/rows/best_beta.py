@@ -1,4 +1,4 @@
-"""Which beta is best: of samples, of variance, and by the formulas."""
+"""The best beta: for samples, for variance, and by the published formulas."""
 
 import math
 
@@ -7,8 +7,8 @@ from toylab.experiments.claims.budgets import Budget
 from toylab.experiments.claims.comparisons import best_beta, seeded
 from toylab.formatting import finite_or_none
 
+# Tolerance between a formula and the exact minimiser: a step of the published grid.
 TOLERANCE = 0.1
-"""How far a formula may miss the exact minimiser: a step of the published grid."""
 
 
 def _grid_base(budget: Budget, dataset: str):

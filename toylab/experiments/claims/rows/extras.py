@@ -1,4 +1,4 @@
-"""What is used beside beta: anchor, adaptive weight, trace weight, annealing."""
+"""Techniques used with beta: anchor, adaptive weight, trace weight, annealing."""
 
 from toylab.experiments.claims.base import AbstractClaim, Effect, claims
 from toylab.experiments.claims.budgets import Budget

@@ -1,4 +1,4 @@
-"""Runs that blow up, and losses that spike."""
+"""Diverging runs and loss spikes."""
 
 from collections.abc import Callable, Mapping
 
@@ -9,10 +9,10 @@ from toylab.experiments.claims.comparisons import seeded
 from toylab.experiments.claims.spikes import RULE, count_spikes
 
 BETAS = (0.0, 1.0)
+# Powers of the adaptive weight: off and on.
 POWERS = (0.0, 1.0)
-"""Of the adaptive weight: off and on."""
+# Steps per row of the history; its loss is their mean.
 ROW = 10
-"""Steps behind a row of the history: its loss is their mean."""
 Arms = dict[str, dict[int, float]]
 
 
@@ -20,7 +20,7 @@ class OfInstability(AbstractClaim):
     """Claims on a map of learning rates and beta, two far modes, a small batch, few steps."""
 
     score_n = 1024
-    """Of a score it is only asked whether there is one: samples may run to infinity."""
+    """Few samples: only whether the score is finite matters here, since samples may run to infinity."""
 
     def base(self, budget: Budget, power: float, dtype: str = "float32") -> RunConfig:
         """Settings that all runs of one weight and precision share."""
