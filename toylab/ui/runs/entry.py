@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,9 +13,7 @@ from jaxtyping import Float, UInt8
 from toylab.config import Change, RunConfig
 from toylab.experiments.results import Result, run_label
 from toylab.metrics.score import Score
-
-if TYPE_CHECKING:  # toylab.training takes about a second to import: not before the first page is drawn
-    from toylab.training import Run
+from toylab.training import Run
 
 EVALUATIONS = (1, 2, 4)
 """Network evaluations per image that the page Images offers."""
@@ -155,7 +153,7 @@ class Entry:
     history: pd.DataFrame
     origin: str
     content: Points | Images = field(default_factory=Points)
-    run: "Run | None" = None
+    run: Run | None = None
     note: str = ""
     unread: Folder | None = None
 
@@ -201,12 +199,12 @@ class Entry:
         return Result(self.config, status, number.score, name=self.id)
 
 
-def entry_of(run: "Run", label: str, origin: str, run_id: str) -> Entry:
+def entry_of(run: Run, label: str, origin: str, run_id: str) -> Entry:
     """The entry of a run in the plane whose parameters are here."""
     return Entry(run_id, label, run.config, run.status, run.step, run.changes, run.history, origin, run=run)
 
 
-def label_of(run: "Run") -> str:
+def label_of(run: Run) -> str:
     """A run in one line: two_gaussians β = 1, ema, seed 0."""
     label = run_label(run.config)
     if run.changes:

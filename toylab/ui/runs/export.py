@@ -9,7 +9,7 @@ import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,11 +18,9 @@ from toylab.config import RunConfig
 from toylab.plots import figures
 from toylab.storage import run_folder
 from toylab.storage.run_folder import history_text
+from toylab.training import Run
 from toylab.ui.runs import files
 from toylab.ui.runs.files import CSV, JSON, NPZ, ZIP
-
-if TYPE_CHECKING:  # takes a second to import: not before the first page is drawn
-    from toylab.training import Run
 
 MAX_SNIPPET = 2000
 """Longer settings (own points) are read from the exported JSON instead of being spelt out."""
@@ -38,7 +36,7 @@ class File(NamedTuple):
     content: bytes
 
 
-def make_files(run: "Run", label: str) -> list[File]:
+def make_files(run: Run, label: str) -> list[File]:
     """All files of a run; takes about a second, most of it the folder.
 
     Raises:
@@ -70,7 +68,7 @@ def make_files(run: "Run", label: str) -> list[File]:
     return made
 
 
-def save(runs: "Sequence[Run]", folder: Path | None = None) -> list[Path]:
+def save(runs: Sequence[Run], folder: Path | None = None) -> list[Path]:
     """Write run folders below ``folder``, by default `files.RUNS`; their paths.
 
     Raises:
@@ -82,7 +80,7 @@ def save(runs: "Sequence[Run]", folder: Path | None = None) -> list[Path]:
     return paths
 
 
-def folder_name(run: "Run") -> str:
+def folder_name(run: Run) -> str:
     """A readable name that differs for runs that differ in anything: a run never overwrites another one."""
     config = run.config
     told = json.dumps([config.to_dict(), run.step, run.changes], sort_keys=True)
@@ -91,10 +89,8 @@ def folder_name(run: "Run") -> str:
     return _safe(f"{config.dataset}-beta{config.beta:g}{changed}-{config.proxy}-seed{config.seed}-{digest}")
 
 
-def saved_copy(run: "Run", path: Path) -> Path:
+def saved_copy(run: Run, path: Path) -> Path:
     """Save ``run`` at ``path``; ``run.path`` stays as it is."""
-    from toylab.training import Run  # takes a second to import
-
     return Run(run.config, run.state, run.history, changes=run.changes).save(path)
 
 
@@ -129,7 +125,7 @@ def _figure_files(label: str, name: str, figure) -> list[File]:
     ]
 
 
-def _check(archive: bytes, run: "Run") -> None:
+def _check(archive: bytes, run: Run) -> None:
     """See that the zip gives the run back, by the way that it will be read.
 
     Raises:
@@ -142,7 +138,7 @@ def _check(archive: bytes, run: "Run") -> None:
         raise ValueError("the exported parameters read back as others; nothing is offered")
 
 
-def file_name(run: "Run") -> str:
+def file_name(run: Run) -> str:
     """The run in characters that every file system accepts."""
     config = run.config
     beta = f"beta{config.beta:g}-{config.proxy}" if config.method == "meanflow" else config.method
@@ -155,7 +151,7 @@ def _safe(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]", "_", name)
 
 
-def python_code(run: "Run") -> str:
+def python_code(run: Run) -> str:
     """The Python that makes the run: exactly the settings that are not the defaults, as it began."""
     settings = changed_settings(run.config)
     lines = [f"    {name}={value!r},\n" for name, value in settings.items()]
@@ -171,7 +167,7 @@ def python_code(run: "Run") -> str:
     return f"{imports}\n\n{config}\n{notes}run = tl.train(config)\nsamples = run.sample(4096)\n"
 
 
-def _notes(run: "Run") -> str:
+def _notes(run: Run) -> str:
     notes = []
     if run.changes:
         moves = "; ".join(

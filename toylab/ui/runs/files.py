@@ -18,11 +18,15 @@ import numpy as np
 from toylab.config import RunConfig, with_changes
 from toylab.data import create_dataset
 from toylab.data.images import image_sets
+from toylab.evaluation import REFERENCES
 from toylab.experiments.results import run_label
 from toylab.plots.images import GRID_ROWS, columns_of, to_bytes
 from toylab.storage import run_folder
 from toylab.storage.run_folder import Header, read_history, read_samples
 from toylab.storage.untrusted import named, one_line, parse_json_object, read_json, unzip_folder
+from toylab.training import load
+from toylab.training.experiment import build_experiment
+from toylab.training.state import init_state
 from toylab.types import DataShape
 from toylab.ui.runs import stored
 from toylab.ui.runs.entry import Entry, Folder, Images, Kind, Points, image_label, label_of
@@ -207,8 +211,6 @@ def read_folder(
     if found.checkpoint is None:
         note = note or NO_PARAMETERS
     elif not note:
-        from toylab.training import load  # about a second to import: not before the first page is drawn
-
         run = load(folder)
         if origin == "imported":
             run.path = None
@@ -241,9 +243,6 @@ def _points(found: run_folder.RunFolder) -> tuple[RunConfig, Points, str]:
 
 def _images(found: run_folder.RunFolder) -> tuple[RunConfig, Images, str]:
     """Settings and content of a run on images, and why its parameters are not loaded, where they are not."""
-    from toylab.evaluation import REFERENCES  # these two take a second to import
-    from toylab.training.experiment import build_experiment
-
     config = _small_config(found.header)
     if config.dataset not in REFERENCES:
         raise ValueError(f"is on {config.dataset!r}, not on images: {', '.join(REFERENCES)}")
@@ -289,8 +288,6 @@ def _small_config(header: Header) -> RunConfig:
 
 def _plane_config(header: Header) -> RunConfig:
     """The settings, every name and option of them known to make a small experiment of the plane."""
-    from toylab.training.experiment import build_experiment  # takes a second to import
-
     config = _small_config(header)
     # Before anything is built: a set of images takes 250 MB.
     if config.dataset in image_sets.names():
@@ -331,9 +328,6 @@ def _too_large(config: RunConfig) -> str:
 
     The size follows from the settings; nothing is allocated.
     """
-    from toylab.training.experiment import build_experiment  # these take a second to import
-    from toylab.training.state import init_state
-
     if config.width * config.depth > MAX_UNITS:
         return f"a net of width {config.width} and depth {config.depth} exceeds the import size limit"
     shapes = jax.eval_shape(init_state, build_experiment(config))

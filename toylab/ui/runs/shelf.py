@@ -5,16 +5,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from toylab.training import Run
 from toylab.ui import session
 from toylab.ui.jobs import JobState, TrainingJob
 from toylab.ui.runs.entry import Entry, Kind, entry_of, label_of
-
-if TYPE_CHECKING:  # takes a second to import: not before the first page is drawn
-    from toylab.training import Run
 
 MAX_RUNS = 12
 """Runs in the plane of one tab, those with parameters and those without each; the oldest makes room."""
@@ -36,7 +33,7 @@ class Shelf:
     _jobs: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
-    def keep(self, run: "Run", label: str, origin: str) -> Entry:
+    def keep(self, run: Run, label: str, origin: str) -> Entry:
         """Put a run in the plane on the shelf; see `keep_entry`."""
         return self.keep_entry(entry_of(run, label, origin, ""))
 
@@ -157,7 +154,7 @@ def _mine() -> Shelf:
     return shelves.claim(st.session_state.setdefault("shelf", secrets.token_hex(16)), _owner())
 
 
-def keep(run: "Run", label: str, origin: str) -> Entry:
+def keep(run: Run, label: str, origin: str) -> Entry:
     """Put a run in the plane on this tab's shelf."""
     return _mine().keep(run, label, origin)
 

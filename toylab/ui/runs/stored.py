@@ -14,17 +14,20 @@ import pandas as pd
 from jaxtyping import UInt8
 
 from toylab.config import RunConfig
+from toylab.devices.parallel import single_precision
+from toylab.evaluation import REFERENCES
 from toylab.experiments.results import run_label
 from toylab.plots.images import GRID_ROWS, class_order, columns_of, to_bytes
 from toylab.storage.untrusted import read_arrays
+from toylab.training import Run
+from toylab.training.experiment import build_experiment
+from toylab.training.state import init_state
 from toylab.ui import ASSETS, racing
 from toylab.ui.jobs import CellScore, JobState, Lane, Snapshot, SweepSnapshot, with_baseline
 from toylab.ui.runs.entry import EVALUATIONS, Bytes, Entry, Images, Number, Points, image_label
 
-if TYPE_CHECKING:  # both take about a second to import: not before the first page is drawn
+if TYPE_CHECKING:
     from toylab.diagnostics.maps import Maps
-    from toylab.training import Run
-
 
 NO_HISTORY = pd.DataFrame(index=pd.Index([], name="step", dtype=np.int64))
 MAP_FIELDS = ("axis", "expansion", "bias", "best_beta", "density", "jacobian", "covariance")
@@ -56,7 +59,7 @@ def first_sweep() -> SweepSnapshot:
 @cache
 def first_maps() -> "Maps":
     """Maps of the stored run's chosen net for r = 0."""
-    from toylab.diagnostics.maps import Maps  # takes a second to import
+    from toylab.diagnostics.maps import Maps  # 0.4 s that the first page should not wait for
 
     with np.load(ASSETS / "first_maps.npz") as file:
         fields = {name: file[name].astype(np.float64) for name in MAP_FIELDS}
@@ -84,14 +87,8 @@ def _snapshot(lanes: Sequence[Lane], content: dict[str, Any]) -> Snapshot:
 
 
 @cache
-def first_runs() -> "tuple[Run, ...]":
+def first_runs() -> tuple[Run, ...]:
     """Both lanes of the stored run, (chosen, baseline), to sample from: of their state only the averages are stored."""
-    # These take a second to import: not before the first page is drawn.
-    from toylab.devices.parallel import single_precision
-    from toylab.training import Run
-    from toylab.training.experiment import build_experiment
-    from toylab.training.state import init_state
-
     shown = first_run()
     params = read_arrays(ASSETS / "first_run.npz", names=["params_ema"])["params_ema"]
     runs = []
@@ -181,8 +178,6 @@ def real_images(dataset: str, classes: int) -> Bytes:
     Raises:
         FileNotFoundError: a set that is not installed; the line says how to install it.
     """
-    from toylab.evaluation import REFERENCES  # takes a second to import
-
     images = REFERENCES[dataset]()
     columns = columns_of(classes)
     if classes != columns:

@@ -4,21 +4,19 @@ import math
 from collections.abc import Mapping
 from concurrent.futures import Future
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
 from jaxtyping import Float
 
+from toylab.evaluation import evaluate
+from toylab.training import Run
 from toylab.ui import scene, settings
 from toylab.ui.charts import curves, theme
 from toylab.ui.charts.compare_charts import LETTERS
 from toylab.ui.runs.entry import Entry, Number, Numbers
 from toylab.ui.text import plain
 from toylab.ui.widgets.work import Task, result
-
-if TYPE_CHECKING:  # takes a second to import: not before the first page is drawn
-    from toylab.training import Run
 
 METRIC = "sliced_w1"
 NUM_KEYS = 4
@@ -43,16 +41,14 @@ def tasks(chosen: Mapping[str, Entry], count: int) -> list[Task]:
     return [*drawn, *scored]
 
 
-def _draw(run: "Run") -> tuple[np.ndarray, np.ndarray]:
+def _draw(run: Run) -> tuple[np.ndarray, np.ndarray]:
     """One set of samples and of data; the same noise for every run."""
     nfe = run.experiment.method.eval_nfe
     samples = run.sample(SHOWN_SAMPLES, nfe=nfe, seed=SHOWN_SEED)
     return samples, run.dataset.sample(MAX_DRAWN, seed=1)
 
 
-def _score(run: "Run", count: int) -> Number:
-    from toylab.evaluation import evaluate  # takes a second to import
-
+def _score(run: Run, count: int) -> Number:
     return Number.of_points(evaluate(run, (METRIC,), n=count, num_keys=NUM_KEYS)[METRIC])
 
 

@@ -4,21 +4,21 @@ import json
 from collections.abc import Mapping
 from concurrent.futures import Future
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import streamlit as st
 
 from toylab.config import RunConfig
+from toylab.evaluation import FEATURE_NETS, evaluate_images
 from toylab.experiments.results import arm_label
+from toylab.features import ImageScore
 from toylab.plots.images import GRID_ROWS, bytes_png, columns_of, to_bytes
+from toylab.training import Run
+from toylab.training.cost import cost
 from toylab.ui.pages.images import texts
 from toylab.ui.runs.entry import Bytes, Entry, Number, Numbers
 from toylab.ui.text import plain
 from toylab.ui.widgets.work import Task, result
-
-if TYPE_CHECKING:  # both take a second to import: not before the first page is drawn
-    from toylab.features import ImageScore
-    from toylab.training import Run
 
 SEED = 0
 """Seed of the noise, the same for every run: image k of every grid starts from the same noise and class."""
@@ -50,7 +50,7 @@ def _key(entry: Entry) -> tuple[str, str, int]:
     return entry.id, str(entry.config), entry.step
 
 
-def draw(run: "Run", nfe: int) -> Bytes:
+def draw(run: Run, nfe: int) -> Bytes:
     """The samples of a grid.
 
     Raises:
@@ -62,20 +62,18 @@ def draw(run: "Run", nfe: int) -> Bytes:
     return to_bytes(points.reshape(-1, *shape.image))
 
 
-def scores(run: "Run", nfe: int) -> "dict[str, ImageScore]":
+def scores(run: Run, nfe: int) -> "dict[str, ImageScore]":
     """Frechet and kernel distance and label accuracy of a run.
 
     Raises:
         ValueError: samples that are not finite.
         FileNotFoundError: real images that are not installed.
     """
-    from toylab.evaluation import FEATURE_NETS, evaluate_images  # takes a second to import
-
     net = FEATURE_NETS[run.config.dataset]
     return evaluate_images(run, net, n=NUM_SCORED, num_keys=NUM_KEYS, nfe=nfe, seed=SEED)
 
 
-def numbers(run: "Run", nfe: int) -> dict[str, Number]:
+def numbers(run: Run, nfe: int) -> dict[str, Number]:
     """`scores`, as the page keeps them.
 
     Raises:
@@ -98,8 +96,6 @@ def count(config: RunConfig) -> dict[str, Any]:
 
 @lru_cache(maxsize=16)
 def _counted(settings: str) -> dict[str, Any]:
-    from toylab.training.cost import cost  # takes a second to import
-
     return cost(RunConfig.from_dict(json.loads(settings)))
 
 

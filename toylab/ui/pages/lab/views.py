@@ -15,6 +15,7 @@ import streamlit as st
 
 from toylab.config import RunConfig, with_changes
 from toylab.formatting import short
+from toylab.training import Run
 from toylab.ui import scene, session
 from toylab.ui.charts import curves, theme
 from toylab.ui.components.player import player
@@ -24,7 +25,6 @@ from toylab.ui.runs import stored
 
 if TYPE_CHECKING:
     from toylab.diagnostics.views import FewSteps, Field, Trajectories
-    from toylab.training import Run
 
 LIVE, STEPS, PATHS, FIELD = VIEWS = ("One step", "More steps", "Trajectories", "Field")
 NOISE_REACH = 3.0
@@ -117,7 +117,7 @@ def _raise(error: BaseException) -> None:
 # More steps.
 
 
-def compute_steps(runs: "Sequence[Run]") -> "tuple[RunConfig, tuple[FewSteps, ...]]":
+def compute_steps(runs: Sequence[Run]) -> "tuple[RunConfig, tuple[FewSteps, ...]]":
     """Scores of both lanes, in few and in many steps."""
     from toylab.diagnostics import views  # with SciPy's solvers: 0.4 s that a first page should not wait for
 
@@ -217,7 +217,7 @@ def _listed(few: "FewSteps") -> str:
 # Trajectories.
 
 
-def compute_paths(runs: "Sequence[Run]") -> "tuple[RunConfig, Trajectories]":
+def compute_paths(runs: Sequence[Run]) -> "tuple[RunConfig, Trajectories]":
     """Paths of the chosen lane and of the exact flow."""
     from toylab.diagnostics import views  # as in compute_steps
 
@@ -255,7 +255,7 @@ def paths_view(content: "tuple[RunConfig, Trajectories]") -> Shown:
 # Field.
 
 
-def compute_field(runs: "Sequence[Run]") -> "tuple[RunConfig, tuple[float, float, float], tuple[Field, ...]]":
+def compute_field(runs: Sequence[Run]) -> "tuple[RunConfig, tuple[float, float, float], tuple[Field, ...]]":
     """The chosen lane's field and the exact one at all `TIMES`."""
     from toylab.diagnostics import views  # as in compute_steps
 
@@ -337,7 +337,7 @@ def plus_minus(value: float, stderr: float) -> str:
     return f"{value:.{digits}f} ± {stderr:.{digits}f}"
 
 
-def settings_of(run: "Run") -> RunConfig:
+def settings_of(run: Run) -> RunConfig:
     """The settings of a run as they stand, live changes included."""
     return with_changes(run.config, run.changes)
 

@@ -10,6 +10,7 @@ import streamlit as st
 
 from toylab.data import datasets
 from toylab.formatting import short
+from toylab.training import Run
 from toylab.ui import scene, session, settings
 from toylab.ui.charts import theme
 from toylab.ui.pages.maps import map_charts
@@ -19,7 +20,6 @@ from toylab.ui.widgets.parts import RAIL_WIDTH, guarded, heading
 
 if TYPE_CHECKING:
     from toylab.diagnostics.maps import Maps
-    from toylab.training import Run
 
 TITLE = "Maps"
 ORDER = 40
@@ -131,7 +131,7 @@ def _asked() -> "Future[Maps]":
     return session.compute("maps", key, lambda: _compute(data, source, run, r))
 
 
-def _compute(data: str, source: str, run: "Run | None", r: float) -> "Maps":
+def _compute(data: str, source: str, run: Run | None, r: float) -> "Maps":
     # Here, since it takes 0.4 s that the first page should not wait for.
     from toylab.diagnostics.maps import maps
 
