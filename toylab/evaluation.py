@@ -145,7 +145,7 @@ def evaluate_images(
         FileNotFoundError: images or weights that are not installed; the line says how to get them.
     """
     if run.dataset.shape.image is None:
-        raise ValueError(f"--features needs images, and {run.config.dataset} has none; use --metrics")
+        raise ValueError(f"{run.config.dataset} has no images, and --features needs them; use --metrics")
     yardstick = _yardstick(net, run.config.dataset, reference)
     return features.image_scores(yardstick, draw_images(run, n, num_keys, nfe, seed, guidance), seed)
 

@@ -139,4 +139,4 @@ def test_a_stand_in_has_the_shape_of_the_images_and_is_not_trained_on(call, tmp_
 def test_a_folder_is_no_file_to_write_to(call, tmp_path):
     code, out, err = call("bench", "digits-dit-tiny", "--out", tmp_path)
     assert (code, out) == (2, "")
-    assert f"--out {tmp_path} is a folder: name a file in it" in err
+    assert f"--out {tmp_path} is a folder: name a file, such as {tmp_path}/bench.json" in err
