@@ -26,21 +26,19 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 from packaging.requirements import Requirement
-from toylab.atomic import atomic_write_bytes, atomic_write_json
-from toylab.claims.budgets import SETS_2D
-from toylab.cost import cost
-from toylab.image_evaluation import evaluate_images
-from toylab.pictures import grid_png
-from toylab.presets import preset
-from toylab.studies.paper import paper_study
-from toylab.sweep.running import Scoring, _score_all
 
-from toylab import parallel
 from toylab.bench.speed import ensemble_speed
 from toylab.bench.targets import H100, PEAKS
 from toylab.bench.training import with_data_at_hand
-from toylab.config import RunConfig
+from toylab.config import RunConfig, preset
 from toylab.configs import named_config
+from toylab.devices import parallel
+from toylab.evaluation import evaluate_images
+from toylab.experiments.sweep.grids import SETS_2D, paper_grid
+from toylab.experiments.sweep.running import Scoring, _score_all
+from toylab.plots.images import grid_png
+from toylab.storage.atomic import atomic_write_bytes, atomic_write_json
+from toylab.training.cost import cost
 from toylab.training.ensemble import Ensemble
 from toylab.training.experiment import Experiment, build_experiment
 from toylab.training.objective import draw_batch, loss_and_gradient
@@ -432,7 +430,7 @@ def keep_row(check: Check, file: str, name: str, row: dict[str, Any]) -> None:
 
 def grid_configs(small: bool, lanes: int) -> list[RunConfig]:
     """``lanes`` runs of the paper's grid, evenly spread."""
-    configs = [cell.config.replace(eval_samples=0) for cell in paper_study().cells]
+    configs = [cell.config.replace(eval_samples=0) for cell in paper_grid().cells]
     if small:
         configs = [config.replace(width=16, depth=2, embed_dim=8, batch_size=32) for config in configs]
     chosen = np.linspace(0, len(configs) - 1, min(lanes, len(configs))).astype(int)

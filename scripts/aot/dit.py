@@ -20,9 +20,9 @@ from target import (
     settings,
 )
 
-from toylab import parallel
 from toylab.bench.training import with_data_at_hand
 from toylab.configs import named_config
+from toylab.devices import parallel
 from toylab.training.experiment import Experiment, build_experiment
 from toylab.training.state import init_state
 from toylab.training.step import train_lane

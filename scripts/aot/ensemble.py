@@ -7,8 +7,8 @@ python scripts/aot/ensemble.py 198 --net dtype=bfloat16
 import argparse
 
 from target import add_common, compile_and_report, lowered_lanes, report_steps, set_up, settings
-from toylab.studies.paper import paper_study
 
+from toylab.experiments.sweep.grids import paper_grid
 from toylab.training.experiment import build_experiment
 from toylab.training.mixing import mixed
 
@@ -23,7 +23,7 @@ def main() -> None:
     changes = settings(chosen.set)
     if chosen.net:
         changes["net_options"] = settings(chosen.net)
-    cells = paper_study().cells[: chosen.lanes]
+    cells = paper_grid().cells[: chosen.lanes]
     experiments = mixed([build_experiment(cell.config.replace(**changes)) for cell in cells])
     text = compile_and_report(
         lambda: lowered_lanes(experiments[0], len(cells), chosen.dry_run),

@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 from target import add_common, compile_and_report, described, mesh_of, set_up, settings
-from toylab.split import AXIS, Split, padded_length
 
-from toylab import parallel
 from toylab.configs import named_config
+from toylab.devices import parallel
+from toylab.devices.sharding import AXIS, Split, padded_length
 from toylab.nets import flat_net
 from toylab.training.ensemble import _trainer
 from toylab.training.experiment import Experiment, build_experiment

@@ -17,7 +17,7 @@ import numpy as np
 from jax.experimental import topologies
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from toylab import parallel
+from toylab.devices import parallel
 from toylab.training.experiment import Experiment
 from toylab.training.state import init_state
 from toylab.training.step import train_lane

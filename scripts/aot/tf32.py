@@ -12,11 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from toylab import parallel
 from toylab.bench.engine import paper_config
+from toylab.devices import parallel
 from toylab.training.ensemble import Ensemble
 from toylab.training.experiment import Experiment, build_experiment
-from toylab.training.objective import draw_batch, value_and_gradient
+from toylab.training.objective import draw_batch, loss_and_gradient
 from toylab.training.state import TrainState
 
 EXACT = eqx.nn.Linear.__call__
@@ -56,7 +56,7 @@ def value(experiment: Experiment, state: TrainState, linear) -> tuple[float, np.
     try:
         with parallel.single_precision():
             batch = draw_batch(experiment, jax.random.key(5), jnp.int32(0))
-            found = jax.jit(lambda state, batch: value_and_gradient(experiment, state, batch))(state, batch)
+            found = jax.jit(lambda state, batch: loss_and_gradient(experiment, state, batch))(state, batch)
             return float(found[0]), np.asarray(found[1], np.float64)
     finally:
         eqx.nn.Linear.__call__ = EXACT
