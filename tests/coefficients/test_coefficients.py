@@ -155,5 +155,5 @@ def test_bad_options_are_named(rule, options):
 
 
 def test_a_rule_that_knows_independent_ends_is_refused_on_pairs_of_a_teacher():
-    with pytest.raises(ValueError, match=r"per_sample.*pairs of 're_meanflow'"):
+    with pytest.raises(ValueError, match=r"per_sample.*'re_meanflow' couples them in pairs"):
         build_experiment(TINY.replace(coefficient="per_sample", method="re_meanflow"))
