@@ -2,7 +2,7 @@
 
 A family (datasets, methods, proxies, ...) is a package whose modules register its members. The first look-up imports
 every module of the package, so that a new file that registers itself is at once a choice of the command line, of the
-app and of the shared conformance tests. Nothing else has to be edited.
+app and of the shared conformance tests. No list of names has to be edited.
 """
 
 import importlib

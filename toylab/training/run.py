@@ -212,8 +212,8 @@ class Run:
 def load(path: str | Path) -> Run:
     """The run saved at ``path``.
 
-    The checkpoint must have the SHA-256 that config.json gives (older folders have none), and its step, status and
-    parameters must agree with config.json.
+    The checkpoint must have the SHA-256 that config.json gives, and its step, status and parameters must agree with
+    config.json. A folder without the digest is refused; `storage.run_folder.read_run` still reads its history.
 
     Raises:
         ValueError: not a run folder, or one of its files is damaged; one line that names it.

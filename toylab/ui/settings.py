@@ -12,6 +12,7 @@ from typing import Any
 
 from toylab.config import RunConfig
 from toylab.data import datasets
+from toylab.proxies import proxies
 from toylab.registry import Registry
 from toylab.ui import own_data
 from toylab.ui.own_data import OwnPoints
@@ -22,7 +23,9 @@ STEPS = (1_000, 2_000, 4_000, 6_000, 10_000, 20_000)
 LEARNING_RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
 BATCH_SIZES = (64, 256, 512)
 WIDTHS = (32, 64, 128, 256)
-PROXIES = ("ema", "online", "conditional", "batch_posterior", "oracle")
+# The usual proxies first, then those that a new file has added.
+_USUAL_PROXIES = ("ema", "online", "conditional", "batch_posterior", "oracle")
+PROXIES = (*_USUAL_PROXIES, *(name for name in proxies.names() if name not in _USUAL_PROXIES))
 MAX_GAPS = (0.25, 0.5, 0.75, 1.0)
 SHARES_EQUAL = (0.0, 0.25, 0.5, 0.75)
 
