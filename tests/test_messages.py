@@ -97,7 +97,7 @@ def test_the_estimate_of_the_state_is_that_of_the_program():
         ("sample x --n 1e3", "not a run folder"),
         ("sample x --n 1.5", "'1.5' is not a whole number"),
         ("sweep --lanes 1e9", "--lanes must lie in [0, 4096], got 1000000000"),
-        ("sweep --shard 0/0", "shard 0/0 is a part of none"),
+        ("sweep --shard 0/0", "shard 0/0: the number of shards must be at least 1, got 0"),
         ("train --seed 1e10", "seed must lie in [0, 2147483647], got 10000000000"),
         ("list foo", "unknown kind 'foo'; choices: datasets, methods, proxies"),
         ("train --points some/where.csv", "some/where.csv: no such file"),

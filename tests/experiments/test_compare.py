@@ -12,7 +12,9 @@ from tiny import UNMEASURED
 import toylab as tl
 from toylab.cli import main
 from toylab.experiments.compare import BASELINE, budget_of, contestants, plan, steps_in_seconds, tabulate
+from toylab.experiments.results import Result
 from toylab.experiments.sweep import SCORES
+from toylab.metrics.score import Score
 from toylab.training.cost import matmul_flops, network_evaluations, steps_within
 
 TINY = UNMEASURED.replace(steps=40)
@@ -85,6 +87,20 @@ def test_contestants_are_named_changes_of_settings():
     ):
         with pytest.raises(ValueError, match="choices"):
             contestants(**bad)
+
+
+def test_a_run_with_live_changes_counts_like_any_other(tmp_path, monkeypatch):
+    planned = plan(TINY, contestants(), ["two_moons"], [0, 1], lambda config: config.steps)
+    score = Score(0.5, 0.01, 256, 0.1, 2, 1)
+
+    def read(folder, name):
+        seed = planned[[cell.name for _, cell in planned].index(folder.name)][1].config.seed
+        status = "changed" if seed else "done"
+        return Result(TINY.replace(seed=seed), status, score, {"grad_variance": math.nan}, name)
+
+    monkeypatch.setattr("toylab.experiments.compare.read_result", read)
+    (row,) = tabulate(planned, tmp_path).to_dict("records")
+    assert (row["seeds"], row["missing"], row["diverged"]) == (2, 0, 0)
 
 
 @pytest.mark.slow

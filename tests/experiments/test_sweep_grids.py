@@ -220,9 +220,9 @@ def test_the_grid_of_images_pairs_seeds_and_noise(call, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["paper", "--batch-size", "8"], "--batch-size goes with the grid images"),
-        (["paper", "--config", "digits-dit-tiny"], "--config goes with the grid images"),
-        (["images", "--datasets", "two_moons"], "--datasets goes with the grid paper"),
+        (["paper", "--batch-size", "8"], "--batch-size is only for the grid images"),
+        (["paper", "--config", "digits-dit-tiny"], "--config is only for the grid images"),
+        (["images", "--datasets", "two_moons"], "--datasets is only for the grid paper"),
         (
             ["images", "--config", "paper_2d"],
             "no real images of 'eight_gaussians' are known, only of digits, fashion",

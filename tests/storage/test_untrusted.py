@@ -1,6 +1,7 @@
 """Files from outside: every bound holds before anything is parsed, unpacked or allocated."""
 
 import io
+import json
 import tracemalloc
 import zipfile
 
@@ -15,6 +16,7 @@ from toylab.storage import untrusted
     [
         (b"[" * 100_000, "nested deeper than 60 levels"),
         (b'{"a": ' * 61 + b"1" + b"}" * 61, "nested deeper than 60 levels"),
+        (b'["' + b"]" * 70 + b'",' + b"[" * 70 + b"]" * 71, "nested deeper than 60 levels"),
         (b"1" * 41, "a whole number of 41 digits, at most 40 are read"),
         (b'{"a": -Infinity}', "holds -Infinity, which is not JSON"),
         (b"\xff", "is not UTF-8 text"),
@@ -33,6 +35,9 @@ def test_json_and_toml_give_their_values(tmp_path):
         "a": [1, -2.5, None],
         "b": 12345678901234567890,
     }
+    brackets = "[" * 100 + '\\"'
+    # In a string they do not count.
+    assert untrusted.parse_json(json.dumps([brackets, "}}"]).encode()) == [brackets, "}}"]
     with pytest.raises(ValueError, match="is not a JSON object"):
         untrusted.parse_json_object(b"[]")
     path = tmp_path / "a.toml"
@@ -41,6 +46,16 @@ def test_json_and_toml_give_their_values(tmp_path):
     path.write_text("a = " + "[" * 500 + "]" * 500)
     with pytest.raises(ValueError, match="nested deeper"):
         untrusted.read_toml(path, 2000)
+    # A string that hides brackets from the count: the parser's own limit is one line too.
+    path.write_text("a = ['\"', " + "[" * 2000 + "]" * 2000 + ", '\"']")
+    with pytest.raises(ValueError, match="nested deeper"):
+        untrusted.read_toml(path, 5000)
+    path.write_text("points = [" + "0.5, " * 500 + "]\na.b.c = 1")
+    assert untrusted.read_toml(path, 5000)["a"] == {"b": {"c": 1}}
+    for key in ("a." * 70 + "a", "a . " * 70 + "a", '"a".' * 70 + "a"):
+        path.write_text(f"{key} = 1")
+        with pytest.raises(ValueError, match="a key of more than 60 parts"):
+            untrusted.read_toml(path, 5000)
 
 
 def unzip(content: bytes, target, **bounds):

@@ -1,6 +1,7 @@
 """Export and import: a round trip keeps every number, hostile files are one line, nothing more."""
 
 import contextlib
+import copy
 import io
 import json
 import re
@@ -9,7 +10,6 @@ import tomllib
 import xml.etree.ElementTree as ElementTree
 import zipfile
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -120,9 +120,8 @@ def test_the_python_says_what_it_does_not_repeat(run):
 
 def test_the_python_of_own_points_reads_the_exported_settings(run, tmp_path, monkeypatch):
     points = np.random.default_rng(0).normal(size=(400, 2)).tolist()
-    own = SimpleNamespace(
-        config=CONFIG.replace(dataset="points", dataset_options={"array": points}), changes=(), status="done"
-    )
+    own = copy.copy(run)
+    own.config = CONFIG.replace(dataset="points", dataset_options={"array": points})
     code = export.python_code(own)
     assert len(code) < 600
     (tmp_path / f"{export.file_name(own)}{export.JSON}").write_text(
@@ -204,11 +203,11 @@ def replaced(part: str, content: bytes):
 
 ROOT = "two_moons-beta0.25-ema-seed3"
 HOSTILE = {
-    "up": (with_extra("../evil"), "none of a run folder"),
-    "up inside": (with_extra(f"{ROOT}/checkpoint/../../evil"), "none of a run folder"),
-    "absolute": (with_extra("/etc/evil"), "none of a run folder"),
-    "backslash": (with_extra("..\\evil"), "none of a run folder"),
-    "drive": (with_extra("C:/evil"), "none of a run folder"),
+    "up": (with_extra("../evil"), "does not belong to a run folder"),
+    "up inside": (with_extra(f"{ROOT}/checkpoint/../../evil"), "does not belong to a run folder"),
+    "absolute": (with_extra("/etc/evil"), "does not belong to a run folder"),
+    "backslash": (with_extra("..\\evil"), "does not belong to a run folder"),
+    "drive": (with_extra("C:/evil"), "does not belong to a run folder"),
     "newline": (with_extra(f"{ROOT}/a\nb"), "none of a run folder"),
     "link": (with_extra(f"{ROOT}/checkpoint/l", b"/etc/passwd", stat.S_IFLNK | 0o777), "not a plain file"),
     "twice": (with_extra(f"{ROOT}/CONFIG.json"), "twice"),

@@ -393,6 +393,15 @@ def test_beta_of_one_lane_of_a_race_changes(manager):
     assert job.snapshot.events[0][1:] == ("beta", 0.5, 1.5, 2)
 
 
+def test_a_learning_rate_that_only_a_later_lane_changes_is_an_event(manager):
+    lanes = [Lane(f"{rate}", CONFIG.replace(learning_rate=rate)) for rate in (1e-3, 2e-3)]
+    job = manager.submit(TrainingJob(lanes, "race"), "a")
+    assert reaches(job, JobState.RUNNING, COMPILED)
+    job.set(1, learning_rate=1e-3)
+    assert job.wait_for(lambda s: bool(s.events), 1.0)
+    assert [event[1:] for event in job.snapshot.events] == [("learning_rate", 2e-3, 1e-3, 1)]
+
+
 def test_a_lane_that_diverges_leaves_the_race_and_the_others_go_on(manager):
     base = CONFIG.replace(steps=400, log_every=200, optimizer="sgd", lr_schedule="constant")
     lanes = [Lane("calm", base.replace(learning_rate=1e-3)), Lane("wild", base.replace(learning_rate=10.0))]

@@ -29,7 +29,7 @@ class Flags:
     """
 
     grid: Literal["", "images", "paper"] = ""
-    """A named grid in the place of lists, with flags of its own: toylab sweep --grid NAME --help."""
+    """A named grid instead of lists of settings, with flags of its own: toylab sweep --grid NAME --help."""
     out: Path = Path("runs/sweep")
     """Folder for the run folders."""
     preset: str | None = None

@@ -101,9 +101,9 @@ def check(flags: Flags) -> Flags:
     check_number("score-keys", flags.score_keys, 1, 1_000)
     check_number("lanes", flags.lanes, 0, 4096)
     if flags.grid == "paper" and (given := [name for name in IMAGES_ONLY if getattr(flags, name)]):
-        raise ValueError(f"--{given[0].replace('_', '-')} goes with the grid images, not with paper")
+        raise ValueError(f"--{given[0].replace('_', '-')} is only for the grid images")
     if flags.grid == "images" and flags.datasets:
-        raise ValueError("--datasets goes with the grid paper; the grid images takes --config")
+        raise ValueError("--datasets is only for the grid paper; the grid images takes --config")
     return flags
 
 

@@ -181,7 +181,9 @@ def tabulate(
 def _read(name: str, cell: Cell, out: Path) -> Result:
     """The result of one run; one that is missing or unfinished is counted, never an error."""
     result = read_result(out / cell.name, name=name) or Result(cell.config, "missing", name=name)
-    return result._replace(config=cell.config)
+    # A cell counts by its settings in the plan; a live change does not make it missing.
+    status = "done" if result.status == "changed" else result.status
+    return result._replace(config=cell.config, status=status)
 
 
 def _row(arm: Arm, baseline: Arm) -> dict[str, Any]:

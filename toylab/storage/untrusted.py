@@ -29,6 +29,12 @@ MAX_COORDINATE = 1e15
 MAX_JSON_BYTES = 4 * 2**20
 MAX_DEPTH = 60
 """Nested brackets of a JSON or TOML file; Python's parsers recurse once per level."""
+MAX_KEY_PARTS = 60
+"""Parts of a dotted key in a TOML file."""
+_TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels"
+# A string on one line. Both patterns take linear time: they cannot match one text in two ways.
+_STRING = re.compile(r'"(?:[^"\\\n]|\\.)*+"')
+_DOTTED_KEY = re.compile(rf'(?<![\w\-".])(?:[\w-]*+(?:"")?+\.){{{MAX_KEY_PARTS},}}')
 MAX_DIGITS = 40
 """Digits of a whole number in a JSON file: one of 400 digits cannot be converted to a float."""
 MAX_ARRAYS = 4
@@ -104,13 +110,13 @@ def parse_json(content: bytes, max_bytes: int = MAX_JSON_BYTES) -> Any:
     """
     if len(content) > max_bytes:
         raise ValueError(f"is larger than {max_bytes} bytes")
-    _check_depth(content)
+    text = _checked_text(content)
     try:
-        return json.loads(content, parse_constant=_refuse_constant, parse_int=_parse_int)
-    except UnicodeDecodeError:
-        raise ValueError("is not UTF-8 text") from None
+        return json.loads(text, parse_constant=_refuse_constant, parse_int=_parse_int)
     except json.JSONDecodeError as error:
         raise ValueError(f"is not JSON: {error}") from None
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
 
 
 def parse_json_object(content: bytes, max_bytes: int = MAX_JSON_BYTES) -> dict[str, Any]:
@@ -128,18 +134,32 @@ def read_json(path: str | os.PathLike, max_bytes: int = MAX_JSON_BYTES) -> Any:
 
 def read_toml(path: str | os.PathLike, max_bytes: int) -> dict[str, Any]:
     """The table of a TOML file; raises as `read_bytes`, and ValueError where it is nested too deeply or not TOML."""
-    content = read_bytes(path, max_bytes)
-    _check_depth(content)
-    return tomllib.loads(content.decode("utf-8"))
+    text = _checked_text(read_bytes(path, max_bytes))
+    # tomllib keeps every prefix of a dotted key: its memory grows with the square of the parts.
+    if _DOTTED_KEY.search(re.sub(r"[ \t]", "", _STRING.sub('""', text))):
+        raise ValueError(f"has a key of more than {MAX_KEY_PARTS} parts")
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
 
 
-def _check_depth(content: bytes) -> None:
-    """Refuse deep brackets, those in strings counted too: a RecursionError may leave the parser's C stack damaged."""
-    codes = np.frombuffer(content, np.uint8)
+def _checked_text(content: bytes) -> str:
+    """UTF-8 text whose brackets are not nested deeper than `MAX_DEPTH`.
+
+    Checked before a parser sees it: a RecursionError may leave the C stack of a parser damaged. Brackets in strings do
+    not count, in either direction.
+    """
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ValueError("is not UTF-8 text") from None
+    codes = np.frombuffer(_STRING.sub('""', text).encode("utf-8"), np.uint8)
     opened = np.isin(codes, np.frombuffer(b"[{", np.uint8)).astype(np.int32)
     closed = np.isin(codes, np.frombuffer(b"]}", np.uint8)).astype(np.int32)
     if int(np.cumsum(opened - closed).max(initial=0)) > MAX_DEPTH:
-        raise ValueError(f"is nested deeper than {MAX_DEPTH} levels")
+        raise ValueError(_TOO_DEEP)
+    return text
 
 
 def _refuse_constant(constant: str) -> None:
@@ -205,7 +225,7 @@ def _checked_infos(archive: zipfile.ZipFile, max_files: int, max_bytes: int) -> 
     for info in infos:
         # zipfile bounds what deflate may unpack in one go, but not bz2 and lzma.
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise ValueError(f"{info.filename[:60]!r} in the zip is compressed in a way that we do not write")
+            raise ValueError(f"{info.filename[:60]!r} in the zip is neither stored nor deflated")
     return infos
 
 
@@ -217,7 +237,7 @@ def _folder_members(
     for info in _checked_infos(archive, max_files, max_bytes):
         name, parts = info.filename, info.filename.split("/")
         if any(not _PART.fullmatch(part) or part in (".", "..") for part in parts):
-            raise ValueError(f"the zip holds the path {name[:60]!r}, which is none of a run folder")
+            raise ValueError(f"the zip holds the path {name[:60]!r}, which does not belong to a run folder")
         if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
             raise ValueError(f"{name[:60]!r} in the zip is not a plain file")
         # Some file systems ignore case: the second would overwrite the first.

@@ -204,7 +204,8 @@ def group_by_program(
         resume: runs to continue: those of one trainer are at the same step.
         experiments: the configs' experiments, where the caller has built them.
     """
-    built = [build_experiment(config) for config in configs] if experiments is None else experiments
+    # One at a time: a sweep of thousands of configs must not hold the data of all of them.
+    built = map(build_experiment, configs) if experiments is None else experiments
     started = [None] * len(configs) if resume is None else resume
     groups: dict[object, list[int]] = {}
     for index, (config, experiment, run) in enumerate(zip(configs, built, started, strict=True)):

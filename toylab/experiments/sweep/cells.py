@@ -84,7 +84,7 @@ def shard(cells: Sequence[Cell], index: int, count: int) -> list[Cell]:
         ValueError: ``index`` outside [0, count).
     """
     if count < 1:
-        raise ValueError(f"shard {index}/{count} is a part of none: the second number is at least 1")
+        raise ValueError(f"shard {index}/{count}: the number of shards must be at least 1, got {count}")
     if not 0 <= index < count:
         raise ValueError(f"shard {index}/{count} is not one of 0/{count} to {count - 1}/{count}")
     return list(cells[index::count])

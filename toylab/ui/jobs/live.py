@@ -93,16 +93,18 @@ class LiveTraining:
     def events(self) -> tuple[Event, ...]:
         """Live changes in the order of their steps, from the records of the trainers.
 
-        A change of the learning rate acts on every lane: it is one event, of the first lane.
+        A change of the learning rate at one step is one event, of the first lane that it changed.
         """
-        found = []
+        found, rates = [], set()
         for lane in range(self.num_lanes):
             trainer, i = self.trainer_of(lane)
             values: dict[str, float] = {}
             for step, name, value in trainer.changes[i]:
                 old = values[name] if name in values else getattr(trainer.configs[i], name)
-                if lane == 0 or name == "beta":
+                if name == "beta" or step not in rates:
                     found.append(Event(step, name, old, value, lane))
+                if name != "beta":
+                    rates.add(step)
                 values[name] = value
         return tuple(sorted(found, key=lambda event: event.step))
 

@@ -133,9 +133,9 @@ def _check(archive: bytes, run: Run) -> None:
     """
     back = files.read_zip(archive).run
     if back is None or back.config != run.config or back.changes != run.changes or back.step != run.step:
-        raise ValueError("the exported run reads back as another one; nothing is offered")
+        raise ValueError("the export failed its check: the run read back differs")
     if not np.array_equal(back.state.params, run.state.params, equal_nan=True):
-        raise ValueError("the exported parameters read back as others; nothing is offered")
+        raise ValueError("the export failed its check: the parameters read back differ")
 
 
 def file_name(run: Run) -> str:

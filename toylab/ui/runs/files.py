@@ -75,7 +75,7 @@ def read_files(files: Sequence[tuple[str, bytes]], kind: Kind = "points") -> lis
         if kind == "images":
             raise ValueError(f"{name}: not a zip; a run on images is imported as a zipped run folder")
         if ending in loose.setdefault(stem, {}):
-            raise ValueError(f"{name}: is there twice")
+            raise ValueError(f"{name}: was given twice")
         loose[stem][ending] = content
     if len(loose) > 1 and all(sum(ending in parts for parts in loose.values()) <= 1 for ending in KINDS):
         loose = {
@@ -264,7 +264,7 @@ def _shape(config: RunConfig, dim: int) -> tuple[DataShape, str]:
     """The shape of the data, and why they are not here: then the shape is that of square grey images."""
     # Before it is built: the stand-in for Fashion-MNIST takes 250 MB.
     if config.dataset_options.get("stand_in"):
-        raise ValueError(f"is on a stand-in for {config.dataset}, which nothing is trained on")
+        raise ValueError(f"uses the option stand_in of {config.dataset}, which has no real images")
     try:
         dataset = create_dataset(config.dataset, config.dataset_options)
         shape, missing = dataset.shape, ""

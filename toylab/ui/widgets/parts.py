@@ -94,5 +94,5 @@ def wait(future: "Future[T]", text: str) -> T:
         time.sleep(LOOK_SECONDS)
     line.empty()
     if future.cancelled():
-        raise Busy("it was taken back; try again")
+        raise Busy("the computation was cancelled; try again")
     return future.result()

@@ -130,7 +130,8 @@ def _results(nfe: int, found: Found) -> None:
     scores, why = grids.known_scores(runs, nfe, done)
     measured = next((scores[entry.id] for entry in runs.values() if entry.id in scores), None)
     measures = texts.measures(measured or {})
-    baseline = next(iter(runs))
+    # The first run with a score: without one there would be no difference at all.
+    baseline = next((letter for letter, entry in runs.items() if entry.id in scores), next(iter(runs)))
     apart = []
     if found.complete and len(runs) > 1:  # over some of the seeds differences would be others
         apart, _ = differences(
