@@ -9,7 +9,6 @@ import tomllib
 import xml.etree.ElementTree as ElementTree
 import zipfile
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -120,9 +119,7 @@ def test_the_python_says_what_it_does_not_repeat(run):
 
 def test_the_python_of_own_points_reads_the_exported_settings(run, tmp_path, monkeypatch):
     points = np.random.default_rng(0).normal(size=(400, 2)).tolist()
-    own = SimpleNamespace(
-        config=CONFIG.replace(dataset="points", dataset_options={"array": points}), changes=(), status="done"
-    )
+    own = Run(CONFIG.replace(dataset="points", dataset_options={"array": points}), run.state, run.history)
     code = export.python_code(own)
     assert len(code) < 600
     (tmp_path / f"{export.file_name(own)}{export.JSON}").write_text(
