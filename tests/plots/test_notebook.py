@@ -81,7 +81,7 @@ def test_what_it_does_not_know_it_does_not_say(run):
     assert "floor" not in shown
     assert "0.5, changed while training" in shown
     lost = tl.Run(CONFIG, run.state, run.history.assign(sw1=np.nan))
-    assert "not measured, samples ran away" in lost._repr_html_()
+    assert "not measured: some samples are not finite" in lost._repr_html_()
 
 
 def test_every_text_is_escaped():

@@ -1,4 +1,4 @@
-"""The terms that the app, the code and the papers share (DESIGN, section 5), each with its formula."""
+"""The terms that the app, the code and the papers share (DESIGN, Conventions), each with its formula."""
 
 from typing import NamedTuple
 
