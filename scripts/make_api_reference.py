@@ -1,4 +1,4 @@
-"""Write the API reference from the docstrings: build/api/index.html, not kept in the repository.
+"""Write the API reference from the docstrings to build/api/index.html, which is not committed.
 
 python scripts/make_api_reference.py [FOLDER]
 """
@@ -12,8 +12,8 @@ import toylab
 
 
 def main() -> None:
-    """Every public module but the app's."""
-    # toylab looks its names up on first use; pdoc lists only those that are there.
+    """Document every public module except those of the app."""
+    # toylab imports its names at first use, but pdoc lists only names that are already set.
     for name in toylab.__all__:
         setattr(toylab, name, getattr(toylab, name))
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "build/api")

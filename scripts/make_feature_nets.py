@@ -1,9 +1,9 @@
-"""Train the classifiers behind FDD and FFD, and write their weights and cards into the package.
+"""Train the classifiers whose features FDD and FFD use, and write their weights and cards into the package.
 
     python scripts/make_feature_nets.py fdd-v1     # digits
     python scripts/make_feature_nets.py ffd-v1     # fashion: needs the Debian package dataset-fashion-mnist
 
-Every random number has a fixed seed: the same machine and versions give the same bytes.
+All seeds are fixed: the same machine and package versions give the same bytes.
 """
 
 import argparse
@@ -34,11 +34,11 @@ from toylab.storage.provenance import environment
 
 LEARNING_RATE, WEIGHT_DECAY, WARMUP_SHARE = 2e-3, 1e-2, 0.1
 CHUNK = 500
-"""Images that are labelled at once."""
+"""Images per forward pass."""
 
 
 class Recipe(NamedTuple):
-    """How one classifier is trained; ``flips`` where a mirrored image is as good as the image."""
+    """Training settings of one classifier; ``flips`` enables random horizontal flips."""
 
     spec: ClassifierSpec
     batch_size: int
@@ -53,7 +53,7 @@ RECIPES = {
 
 
 def main() -> None:
-    """Train, measure on held-out images, write."""
+    """Train, measure the accuracy on held-out images, and write the weights."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("name", choices=RECIPES)
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder of the two files")
@@ -71,13 +71,13 @@ def main() -> None:
     }
     card = write_weights(chosen.name, net, facts, chosen.out)
     print(
-        f"{chosen.name}: {card.num_params} parameters, {card.accuracy:.4f} of {card.num_test} held-out images labelled "
-        f"right, {time.monotonic() - started:.0f} s"
+        f"{chosen.name}: {card.num_params} parameters, {card.accuracy:.4f} of {card.num_test} held-out images "
+        f"classified correctly, {time.monotonic() - started:.0f} s"
     )
 
 
 def splits(name: str) -> tuple[Images, Images]:
-    """Images to train on and images to test on: 1,347 and 450 digits, 60,000 and 10,000 clothes."""
+    """Training and test images: 1,347 and 450 of digits, 60,000 and 10,000 of fashion."""
     if name == FDD:
         digits = digits_images()
         order = np.random.default_rng(0).permutation(len(digits.labels))
@@ -89,7 +89,7 @@ def splits(name: str) -> tuple[Images, Images]:
 
 
 def with_margin(images: Images) -> Images:
-    """28x28 images in 32x32 ones."""
+    """28x28 images padded to 32x32."""
     return Images(np.pad(images.pixels, ((0, 0), (2, 2), (2, 2), (0, 0)), constant_values=-1), images.labels)
 
 
@@ -121,7 +121,7 @@ def fit(recipe: Recipe, images: Images) -> Classifier:
 
 
 def batches(random: np.random.Generator, num_images: int, batch_size: int) -> Iterator[np.ndarray]:
-    """Rows of one pass in random order; what does not fill a batch waits for another pass."""
+    """Batches of row indices of one epoch in random order; an incomplete last batch is dropped."""
     order = random.permutation(num_images)
     for start in range(0, num_images - batch_size + 1, batch_size):
         yield order[start : start + batch_size]

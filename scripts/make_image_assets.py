@@ -1,10 +1,10 @@
-"""Make what the page of images shows before the first click: real runs of digits-dit-tiny, beta by seed.
+"""Make the results that the page Images shows at start: runs of digits-dit-tiny for several beta and seeds.
 
     python scripts/make_image_assets.py [--runs runs/digits-dit-tiny] [--seeds 3]
 
-Trains what is not in the folder of runs yet (about 140 s of processor time a run), a seed at a time, so that it may be
-stopped and started again; then writes first_images.json (settings, histories, scores, cost) and first_images.npz
-(samples and real images as bytes) into toylab/ui/assets. Runs differ in beta and seed alone.
+Trains the runs that are missing from the folder (about 140 s of processor time each), one seed at a time, so that the
+script can be stopped and started again. Then writes first_images.json (settings, histories, scores, cost) and
+first_images.npz (samples and real images as bytes) into toylab/ui/assets. Runs differ only in beta and seed.
 """
 
 import argparse
@@ -17,20 +17,21 @@ import numpy as np
 import toylab as tl
 from toylab.configs import named_config
 from toylab.storage.atomic import atomic_write_json
-from toylab.storage.header import SCHEMA
-from toylab.storage.run_folder import environment, is_run
+from toylab.storage.provenance import environment
+from toylab.storage.run_folder import SCHEMA, is_run
 from toylab.training import Run
-from toylab.ui.pages.images import image_work
-from toylab.ui.runs.image_entries import EVALUATIONS
+from toylab.ui.pages.images import grids
+from toylab.ui.runs import stored
+from toylab.ui.runs.entry import EVALUATIONS
 
 ASSETS = Path(__file__).parents[1] / "toylab" / "ui" / "assets"
 BETAS = (0.0, 0.5, 1.0)
 LOG_EVERY = 50
-"""Not the config's 200: curves of four points say little."""
+"""Instead of 200 in the config, which gives curves of four points only."""
 
 
 def main() -> None:
-    """Train, measure, write."""
+    """Train, measure and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--runs", type=Path, default=Path("runs/digits-dit-tiny"))
     parser.add_argument("--seeds", type=int, default=3)
@@ -51,7 +52,7 @@ def main() -> None:
         "environment": environment(),
         "settings": settings,
         "classes": shape.num_classes,
-        "cost": image_work.count(runs[0].config),
+        "cost": grids.count(runs[0].config),
         "runs": measured,
     }
     path = ASSETS / "first_images.json"
@@ -59,15 +60,15 @@ def main() -> None:
     pictures = ASSETS / "first_images.npz"
     np.savez_compressed(
         pictures,
-        real=image_work.real_images(runs[0].config.dataset, shape.num_classes),
-        samples=np.stack([[image_work.draw(run, nfe) for nfe in EVALUATIONS] for run in runs]),
+        real=stored.real_images(runs[0].config.dataset, shape.num_classes),
+        samples=np.stack([[grids.draw(run, nfe) for nfe in EVALUATIONS] for run in runs]),
     )
     for each in (path, pictures):
         print(f"{each}: {each.stat().st_size / 1000:.0f} kB")
 
 
 def trained(seed: int, folder: Path) -> list[Run]:
-    """The runs of one seed: those that are there, and the others now."""
+    """The runs of one seed; those that are missing from ``folder`` are trained."""
     config = named_config("digits-dit-tiny").replace(seed=seed, log_every=LOG_EVERY)
     configs = [config.replace(beta=beta) for beta in BETAS]
     paths = [folder / f"beta{each.beta:g}-seed{seed}" for each in configs]
@@ -76,24 +77,24 @@ def trained(seed: int, folder: Path) -> list[Run]:
 
 
 def scores_of(run: Run, nfe: int) -> dict[str, Any]:
-    """Scores as JSON, to five digits; kept beside the run, so that one may stop here too."""
+    """Scores as JSON with five digits, cached in the run folder so that a restart does not measure them again."""
     assert run.path is not None
     known = run.path / f"image_scores_{nfe}.json"
     if not known.is_file():
-        found = {name: shortened(score.to_json()) for name, score in image_work.scores(run, nfe).items()}
+        found = {name: shortened(score.to_json()) for name, score in grids.scores(run, nfe).items()}
         atomic_write_json(known, found)
     return json.loads(known.read_text())
 
 
 def shortened(value: Any) -> Any:
-    """Numbers to five digits: more than the intervals deserve."""
+    """``value`` with its numbers rounded to five digits, finer than their uncertainty."""
     if isinstance(value, dict):
         return {name: shortened(each) for name, each in value.items()}
     return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
 def table(run: Run) -> dict[str, list[float]]:
-    """The history, column by column."""
+    """The history as lists by column."""
     rows = run.history.reset_index()
     return {name: [float(f"{value:.5g}") for value in rows[name]] for name in rows}
 

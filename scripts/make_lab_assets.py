@@ -1,9 +1,9 @@
-"""Make what the lab, the race, the sweep and the maps show before the first click, and points of every dataset.
+"""Make the results that the pages Lab, Race, Sweep and Maps show at start, and sample points of every dataset.
 
     python scripts/make_lab_assets.py [first_run] [first_race] [first_sweep] [first_maps] [points]
 
-Writes into toylab/ui/assets what is named, all of it by default: real results of the pages' default settings, with
-those settings and the versions of packages. `first_run` also writes the nets of its lanes, which `first_maps` reads.
+Writes the named assets into toylab/ui/assets, by default all: results of the default settings of each page, together
+with those settings and the package versions. `first_run` also writes the nets of its lanes, which `first_maps` reads.
 """
 
 import json
@@ -17,8 +17,8 @@ import numpy as np
 from toylab.config import RunConfig
 from toylab.data import datasets
 from toylab.diagnostics.maps import maps
-from toylab.storage.header import SCHEMA
-from toylab.storage.run_folder import environment
+from toylab.storage.provenance import environment
+from toylab.storage.run_folder import SCHEMA
 from toylab.ui import racing
 from toylab.ui.jobs import JobManager, SweepJob, with_baseline
 from toylab.ui.jobs.live import LiveTraining
@@ -31,7 +31,7 @@ ASSETS = Path(__file__).parents[1] / "toylab" / "ui" / "assets"
 NUM_POINTS = 1000
 SWEEP_SECONDS = 1200.0
 MANTISSA_BITS = 12
-"""Kept of every number of the maps: four digits, which compress to half."""
+"""Bits kept of each number in the maps, about four digits; this halves the compressed size."""
 
 
 def main() -> None:
@@ -45,13 +45,13 @@ def main() -> None:
     }
     wanted = sys.argv[1:] or list(makers)
     if unknown := sorted(set(wanted) - set(makers)):
-        raise SystemExit(f"no asset {', '.join(unknown)}; choices: {', '.join(makers)}")
+        raise SystemExit(f"unknown asset {', '.join(unknown)}; choices: {', '.join(makers)}")
     for name in wanted:
         makers[name]()
 
 
 def run() -> None:
-    """The Lab: a lane and its baseline, and their nets."""
+    """Lab: a lane, its baseline, and their nets."""
     live = trained([lane.config for lane in with_baseline(read_config({}))])
     write("first_run.json", content(live))
     path = ASSETS / "first_run.npz"
@@ -60,13 +60,13 @@ def run() -> None:
 
 
 def race() -> None:
-    """The race that the page starts with."""
+    """Race: the lanes of the default preset."""
     lanes = racing.lanes(read_config({}), racing.PRESETS[racing.FIRST])
     write("first_race.json", content(trained([lane.config for lane in lanes])))
 
 
 def sweep() -> None:
-    """The grid that the page starts with."""
+    """Sweep: the default grid."""
     manager, job = JobManager(), SweepJob(sweep_page.default_cells())
     manager.submit(job, "assets")
     job.wait_for(lambda snapshot: not job.active, SWEEP_SECONDS)
@@ -83,7 +83,7 @@ def sweep() -> None:
 
 
 def plane() -> None:
-    """Maps of the stored net for r = 0."""
+    """Maps: fields of the stored net at r = 0."""
     found = maps(stored.first_runs()[0], r=0.0, t=maps_page.TIMES, beta=0.0, resolution=maps_page.RESOLUTION)
     path = ASSETS / "first_maps.npz"
     fields = {name: shortened(getattr(found, name)) for name in stored.MAP_FIELDS}
@@ -92,7 +92,7 @@ def plane() -> None:
 
 
 def points() -> None:
-    """A thousand points of every dataset."""
+    """1,000 sample points of every dataset."""
     write(
         "points.json",
         {name: rounded(datasets.create(name).sample(NUM_POINTS, seed=1)) for name in dataset_names()},
@@ -100,7 +100,7 @@ def points() -> None:
 
 
 def trained(configs: Sequence[RunConfig]) -> LiveTraining:
-    """Lanes at their end."""
+    """Lanes that are trained to the end."""
     live = LiveTraining(configs)
     while not live.done:
         live.advance()
@@ -108,12 +108,12 @@ def trained(configs: Sequence[RunConfig]) -> LiveTraining:
 
 
 def made() -> dict[str, Any]:
-    """With what."""
+    """Schema and environment of an asset."""
     return {"schema": SCHEMA, "environment": environment()}
 
 
 def content(live: LiveTraining) -> dict[str, Any]:
-    """The last picture of lanes as JSON."""
+    """Final state of the lanes as JSON types."""
     return {
         "settings": live.configs[0].to_dict(),
         **made(),
@@ -131,18 +131,18 @@ def content(live: LiveTraining) -> dict[str, Any]:
 
 
 def shortened(values) -> np.ndarray:
-    """Single precision with the last bits zero."""
+    """``values`` in float32, rounded to `MANTISSA_BITS` bits."""
     mantissa, exponent = np.frexp(np.asarray(values, np.float64))
     return np.ldexp(np.round(mantissa * 2**MANTISSA_BITS) / 2**MANTISSA_BITS, exponent).astype(np.float32)
 
 
 def rounded(points) -> list[list[float]]:
-    """Points to three decimals: a hundredth of a pixel."""
+    """Points rounded to three decimals, a hundredth of a pixel."""
     return np.round(np.asarray(points, np.float64), 3).tolist()
 
 
 def write(name: str, content: dict) -> None:
-    """One compact JSON file; NaN has no place in it."""
+    """Write one compact JSON file; NaN raises ValueError."""
     path = ASSETS / name
     path.write_text(json.dumps(content, separators=(",", ":"), allow_nan=False) + "\n")
     print(f"{path}: {path.stat().st_size / 1000:.0f} kB")

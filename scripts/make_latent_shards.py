@@ -1,9 +1,9 @@
-"""Latent shards for `toylab train imagenet-latent-dit-B4` from arrays of an encoder.
+"""Convert the output of an image encoder to latent shards for `toylab train imagenet-latent-dit-B4`.
 
     python scripts/make_latent_shards.py MOMENTS.npy LABELS.npy FOLDER
 
-MOMENTS.npy has shape (n, 8, 32, 32): four channels of means, four of standard deviations, as a Stable Diffusion
-autoencoder gives them for images of 256 x 256 pixels, unscaled. LABELS.npy has n whole numbers.
+MOMENTS.npy has shape (n, 8, 32, 32): four channels of means and four of standard deviations, unscaled, as the Stable
+Diffusion autoencoder returns them for images of 256 x 256 pixels. LABELS.npy has n integers.
 """
 
 import sys
@@ -14,7 +14,7 @@ import numpy as np
 from toylab.data.images.latents import write_latents
 
 ROWS = 8192
-"""Of one shard: 128 MiB."""
+"""Rows per shard, 128 MiB."""
 
 if __name__ == "__main__":
     if len(sys.argv) != 4:

@@ -1,8 +1,8 @@
-"""Write docs/methods.md from the registries: a card per method, proxy and coefficient rule.
+"""Write docs/methods.md from the registries: one card per method, proxy and coefficient rule.
 
     python scripts/make_method_cards.py
 
-Formula, what it changes, cost and settings are those of the classes themselves; a test compares the page with them.
+Formula, changes, cost and settings are read from the classes; a test compares the page with them.
 """
 
 import re
@@ -57,7 +57,7 @@ def card(of: Member) -> str:
 
 
 def facts(of: Member) -> dict[str, str]:
-    """Label -> text of what a card knows."""
+    """Label -> text for the table of a card."""
     found = {"changes": ", ".join(of.changes)} if of.changes else {}
     if of.confidence:
         found["at the exact solution"] = "stationary" if of.unbiased else "biased"
@@ -76,12 +76,12 @@ def facts(of: Member) -> dict[str, str]:
 
 
 def _text(text: str) -> str:
-    # Streamlit needs these escaped, a file of Markdown does not.
+    # Streamlit needs these characters escaped, a Markdown file does not.
     return re.sub(r"\\([:+!^-])", r"\1", as_markdown(text))
 
 
 def _default(value: Any) -> str:
-    # Modules (a proxy, a weight) come from their own settings: their repr says nothing to a reader.
+    # Defaults that are modules (a proxy, a weight) are left out: they are built from settings of their own.
     return (
         f" = {value}" if isinstance(value, (bool, int, float, str)) and value is not Parameter.empty else ""
     )

@@ -1,4 +1,4 @@
-"""Make what the pages Methods, Claims and Learn read: copies of measured results, and counted costs.
+"""Make the files that the pages Methods, Claims and Learn read: copies of measured results, and counted costs.
 
     python scripts/make_reading_assets.py
 

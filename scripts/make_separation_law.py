@@ -1,7 +1,7 @@
-"""Measure the separation law: exact expansion and variance ratio, and the gain of beta = 1 from short training.
+"""Measure the separation law: exact expansion and variance ratio, and the gain of beta = 1 in short training.
 
     python scripts/make_separation_law.py [--steps N] [--seeds K]
-    python scripts/make_separation_law.py --draw      # the figure again, from the file
+    python scripts/make_separation_law.py --draw      # redraw the figure from the file
 
 Writes results/separation_law/separation_law.json (table, every run, settings, versions, date) and its figure.
 """
@@ -25,11 +25,11 @@ FOLDER = Path(__file__).parents[1] / "results" / "separation_law"
 
 
 def main() -> None:
-    """Train, write, draw."""
+    """Train, write the results and draw the figure."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--steps", type=int, default=5000, help="optimiser steps per run")
     parser.add_argument("--seeds", type=int, default=3, help="runs per setting")
-    parser.add_argument("--draw", action="store_true", help="draw the stored table again")
+    parser.add_argument("--draw", action="store_true", help="only redraw the figure from the stored table")
     chosen = parser.parse_args()
     path = FOLDER / "separation_law.json"
     if chosen.draw:
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def rows_of(table) -> list[dict]:
-    """Records with numbers to five digits; NaN becomes null."""
+    """Rows of ``table`` with numbers rounded to five digits; NaN becomes None."""
     return [
         {name: rounded(value) if isinstance(value, float) else value for name, value in row.items()}
         for row in table.to_dict("records")

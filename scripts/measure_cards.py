@@ -1,9 +1,9 @@
-"""Measure what the cards of the page Learn say: both lanes of every card, over seeds.
+"""Measure the numbers on the cards of the page Learn: both lanes of every card, over several seeds.
 
     python scripts/measure_cards.py
 
-Trains what the Lab would train and writes toylab/ui/assets/cards.json. Cards whose settings have not changed keep their
-numbers; the file is written after every card.
+Trains the same runs as the Lab and writes toylab/ui/assets/cards.json after every card. Cards with unchanged settings
+keep their numbers.
 """
 
 import json
@@ -19,11 +19,11 @@ from toylab.ui.widgets.links import config_of
 
 PATH = ASSETS / "cards.json"
 SCORED: dict[str, tuple[float, float, int | None]] = {}
-"""Score, floor and step of divergence of every run so far."""
+"""Settings as JSON -> score, floor and step of divergence, for runs that several cards share."""
 
 
 def main() -> None:
-    """Write the file."""
+    """Measure the cards that changed and write the file."""
     warnings.filterwarnings("ignore", message=".*diverged")
     known = json.loads(PATH.read_text())["cards"] if PATH.is_file() else {}
     cards = {}
@@ -40,7 +40,7 @@ def measure(settings) -> dict:
     """One card: the record of `toylab.ui.pages.learn.cards.Evidence`."""
     chosen = config_of(settings)
     seeds = range(NUM_SEEDS)
-    # At beta = 0 the proxy plays no part: cards that differ in it share their baseline.
+    # At beta = 0 the proxy has no effect, so cards that differ only in the proxy share their baseline.
     lanes = {"chosen": chosen, "baseline": chosen.replace(beta=0.0, proxy="ema")}
     configs = [lane.replace(seed=seed, eval_samples=0) for lane in lanes.values() for seed in seeds]
     new = [config for config in configs if _key(config) not in SCORED]
@@ -50,7 +50,7 @@ def measure(settings) -> dict:
     ends = dict(zip(lanes, (scored[:NUM_SEEDS], scored[NUM_SEEDS:]), strict=True))
     diverged = [step for _, _, step in ends["chosen"] if step is not None]
     if diverged and len(diverged) < NUM_SEEDS:
-        raise SystemExit(f"{settings}: only some runs diverged, which a card cannot say: {diverged}")
+        raise SystemExit(f"{settings}: only some seeds diverged, which a card cannot show: {diverged}")
     values = {
         name: [] if diverged else [round(value, 5) for value, _, _ in found] for name, found in ends.items()
     }

@@ -1,9 +1,9 @@
-"""Run the notebooks and keep their outputs: what is committed was made by this command.
+"""Run the notebooks and save their outputs; the committed notebooks are made by this command.
 
     python scripts/run_notebooks.py [NAME ...]        # for example 03
 
-Every notebook runs from its folder in a fresh kernel, in the full setting. What differs from one run to the next for no
-reason (times, widget ids, paths) is not kept.
+Each notebook runs in its folder, in a fresh kernel, at full length. Output that differs between identical runs (times,
+widget ids, paths) is removed.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from nbclient import NotebookClient
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 SHORT = "TOYLAB_NOTEBOOK_STEPS"
-"""Environment variable that shortens every training in the notebooks, for tests."""
+"""Environment variable with which tests shorten every training in the notebooks."""
 TIMEOUT = 600
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -25,9 +25,9 @@ METADATA = {
 
 
 def main() -> None:
-    """Run those that were asked for, or all."""
+    """Run the named notebooks, or all."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("names", nargs="*", help="beginnings of file names; all by default")
+    parser.add_argument("names", nargs="*", help="prefixes of file names; all by default")
     chosen = parser.parse_args().names
     os.environ.pop(SHORT, None)
     for path in sorted(FOLDER.glob("*.ipynb")):
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def executed(notebook: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookNode:
-    """The notebook with the outputs of a fresh kernel; a cell that raises, raises here."""
+    """The notebook with the outputs of a fresh kernel; an exception in a cell is raised."""
     client = NotebookClient(
         notebook,
         timeout=TIMEOUT,
@@ -53,7 +53,7 @@ def executed(notebook: nbformat.NotebookNode, folder: Path) -> nbformat.Notebook
 
 
 def without_noise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """The notebook with what a reader needs: no widget states, ids by position, one metadata for all."""
+    """The notebook without widget states, with cell ids by position and the same metadata in all notebooks."""
     notebook.metadata = nbformat.from_dict(METADATA)
     for index, cell in enumerate(notebook.cells):
         cell.id, cell.metadata = f"cell-{index:02d}", nbformat.from_dict({})

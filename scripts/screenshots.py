@@ -1,10 +1,10 @@
-"""Photograph every page of the app, as a visitor with a finished run sees it.
+"""Take screenshots of every page of the app with a finished run.
 
     python scripts/screenshots.py [--out docs/screenshots] [--pages lab,learn] [--steps 2000]
 
-Light and dark, 1280x800 and a phone's 390x844: `PAGE-light.png`, `PAGE-dark-phone.png` and so on. The pages are those
-that the router finds; the run is trained on the first one, in the same tab, since a run belongs to its tab. Pictures
-have at most 256 colours, which on these pages nobody sees. Needs Playwright and a Chromium (TOYLAB_CHROMIUM).
+Light and dark, at 1280x800 and at 390x844 (phone): `PAGE-light.png`, `PAGE-dark-phone.png` and so on. The pages are
+those of the router. The run is trained on the first page in the same tab, because a run belongs to its tab. Images are
+reduced to 256 colours or fewer, without a visible difference. Needs Playwright and Chromium (TOYLAB_CHROMIUM).
 """
 
 import argparse
@@ -39,16 +39,16 @@ COLOURS = (256, 128, 64, 32)
 
 
 def main() -> None:
-    """Write the pictures."""
+    """Write the screenshots."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "screenshots")
     parser.add_argument("--pages", default="", help="comma-separated names of page modules; all by default")
-    parser.add_argument("--steps", default="2000", help="length of the run; one that the Lab offers")
+    parser.add_argument("--steps", default="2000", help="steps of the run; a value that the Lab offers")
     options = parser.parse_args()
     found = {router.name_of(module): module for module in router.modules()}
     wanted = options.pages.split(",") if options.pages else list(found)
     if unknown := sorted(set(wanted) - set(found)):
-        parser.error(f"no page {', '.join(unknown)}; choices: {', '.join(found)}")
+        parser.error(f"unknown page {', '.join(unknown)}; choices: {', '.join(found)}")
     options.out.mkdir(parents=True, exist_ok=True)
     with server() as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def trained(browser: Browser, address: str, scheme: Literal["light", "dark"]) -> Page:
-    """A tab whose Lab has a finished run."""
+    """A tab with a finished run in the Lab."""
     page = browser.new_context(viewport=SIZES[""], color_scheme=scheme).new_page()
     page.goto(address)
     page.locator(".stVegaLiteChart").nth(4).wait_for(timeout=TIMEOUT)
@@ -78,12 +78,12 @@ def trained(browser: Browser, address: str, scheme: Literal["light", "dark"]) ->
 
 
 def visit(page: Page, module: ModuleType, alone: bool) -> None:
-    """Go to a page by its link, which keeps the tab's runs; an address would begin a new tab."""
+    """Open a page through its link, which keeps the session and its runs; loading an address would start a new one."""
     if not alone:
         page.get_by_role("link", name=module.TITLE, exact=True).first.click()
     settle(page)
     status = page.locator(".st-key-status")
-    # A page that trains something of its own.
+    # This page has its own training run.
     if status.count() and status.first.inner_text().strip().startswith("READY"):
         page.get_by_role("button", name="Start").first.click()
         with contextlib.suppress(PlaywrightTimeout):
@@ -91,7 +91,7 @@ def visit(page: Page, module: ModuleType, alone: bool) -> None:
 
 
 def settle(page: Page) -> None:
-    """Wait until the page's script has run and its pictures are drawn."""
+    """Wait until the script of the page has finished and its charts are drawn."""
     page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for(timeout=TIMEOUT)
     page.locator("[data-testid=stAlert]", has_text="Evaluating").wait_for(state="hidden", timeout=TIMEOUT)
     page.mouse.move(0, 0)
@@ -99,7 +99,7 @@ def settle(page: Page) -> None:
 
 
 def small(picture: bytes) -> bytes:
-    """A PNG of at most MAX_BYTES where fewer colours get it there."""
+    """The image as PNG, with as few colours as MAX_BYTES requires, at least 32."""
     image = Image.open(io.BytesIO(picture)).convert("RGB")
     packed = b""
     for colours in COLOURS:
@@ -113,7 +113,7 @@ def small(picture: bytes) -> bytes:
 
 @contextlib.contextmanager
 def server() -> Iterator[str]:
-    """The app on a free local port, in a folder of its own; its address."""
+    """Context manager: runs the app on a free local port in a temporary folder, and yields its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -125,7 +125,7 @@ def server() -> Iterator[str]:
             deadline = time.monotonic() + 60
             while not healthy(port):
                 if time.monotonic() > deadline:
-                    raise SystemExit(f"no answer from port {port}")
+                    raise SystemExit(f"no response from port {port}")
                 time.sleep(0.2)
             yield f"http://127.0.0.1:{port}"
         finally:
@@ -134,7 +134,7 @@ def server() -> Iterator[str]:
 
 
 def healthy(port: int) -> bool:
-    """Whether the server answers."""
+    """Whether the server responds."""
     with contextlib.suppress(OSError):
         return urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1).status == 200
     return False

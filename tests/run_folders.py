@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 
 from toylab.storage import atomic
-from toylab.storage.header import Header
-from toylab.storage.run_folder import write_run
+from toylab.storage.run_folder import Header, write_run
 
 CONFIG = {"dataset": "two_moons", "beta": 0.5, "dataset_options": {"std": 0.1}, "seed": 3}
 

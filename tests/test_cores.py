@@ -38,5 +38,5 @@ def test_one_is_told_where_jax_had_started_before():
     started = "import jax; jax.numpy.ones(3).sum(); import toylab as tl; tl.train"
     done = python(started)
     assert done.returncode == 0
-    assert f"JAX started before toylab and has 1 of {CORES} cores" in done.stderr
+    assert f"JAX started before toylab and uses 1 of {CORES} cores" in done.stderr
     assert python(started, JAX_NUM_CPU_DEVICES="1").stderr == ""

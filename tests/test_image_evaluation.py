@@ -8,8 +8,8 @@ import pytest
 import toylab as tl
 from toylab.features import fit_gaussian, load
 from toylab.plots.images import tiled, to_bytes
-from toylab.ui.pages.images import image_work
-from toylab.ui.runs import image_files
+from toylab.ui.pages.images import grids
+from toylab.ui.runs import files
 from toylab.ui.runs.export import zip_folder
 
 NANO = {"size": "nano", "patch": 4}
@@ -55,7 +55,7 @@ def test_known_statistics_serve_as_reference(run, call, tmp_path):
         (["--features", "fid"], "unknown feature net 'fid'; choices: fdd-v1, ffd-v1, inception"),
         (["--features", "ffd-v1"], "ffd-v1 takes images of shape (32, 32, 1)"),
         (["--features", "inception"], "write inception:PATH"),
-        (["--guidance", "2"], "--reference and --guidance go with --features"),
+        (["--guidance", "2"], "--reference and --guidance require --features"),
     ],
 )
 def test_mistakes_are_one_line(run, call, words, message):
@@ -73,19 +73,19 @@ def test_points_have_no_features(trained_folder, call):
 
 def test_the_page_of_images_draws_and_scores_a_zip(run, monkeypatch):
     """From the zip of a folder: the saved samples are those that the page would draw."""
-    entry = image_files.read_zip(zip_folder(run.path))
+    entry = files.read_zip(zip_folder(run.path), "images")
     assert entry.run is not None
     assert (entry.note, entry.origin, entry.run.path) == ("", "imported", None)
-    np.testing.assert_array_equal(entry.grids[1], image_work.draw(run, 1))
-    monkeypatch.setattr(image_work, "NUM_SCORED", 200)
-    monkeypatch.setattr(image_work, "NUM_KEYS", 1)
-    monkeypatch.setattr(image_work, "count", lambda config: {"flops_forward": 1e9})
-    found = image_work.numbers(entry.run, 1)["FDD"]
+    np.testing.assert_array_equal(entry.images.grids[1], grids.draw(run, 1))
+    monkeypatch.setattr(grids, "NUM_SCORED", 200)
+    monkeypatch.setattr(grids, "NUM_KEYS", 1)
+    monkeypatch.setattr(grids, "count", lambda config: {"flops_forward": 1e9})
+    found = grids.numbers(entry.run, 1)["FDD"]
     assert (found.n, found.num_keys, found.floor_n) == (200, 1, 200)
     assert found.value > 10 * found.floor  # it has learnt nothing
-    monkeypatch.setattr(image_work, "MAX_OPERATIONS", 1.9e11)  # 200 samples take 2e11
+    monkeypatch.setattr(grids, "MAX_OPERATIONS", 1.9e11)  # 200 samples take 2e11
     with pytest.raises(ValueError, match="`toylab evaluate` scores it"):
-        image_work.numbers(entry.run, 1)
+        grids.numbers(entry.run, 1)
 
 
 def test_a_plot_is_samples_beside_data_of_the_same_classes(run):

@@ -101,7 +101,7 @@ def test_the_estimate_of_the_state_is_that_of_the_program():
         ("train --seed 1e10", "seed must lie in [0, 2147483647], got 10000000000"),
         ("list foo", "unknown kind 'foo'; choices: datasets, methods, proxies"),
         ("train --points some/where.csv", "some/where.csv: no such file"),
-        ("train --points some/file", "some/file: unknown kind of file"),
+        ("train --points some/file", "some/file: unknown file type"),
     ],
 )
 def test_messages_say_what_is_wrong(capfd, monkeypatch, tmp_path, words, said):

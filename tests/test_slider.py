@@ -37,7 +37,7 @@ def test_without_ipywidgets_it_is_a_picture(runs, monkeypatch):
 
 
 def test_two_runs_of_one_beta_are_refused(runs):
-    with pytest.raises(ValueError, match="another beta"):
+    with pytest.raises(ValueError, match="a distinct beta for each"):
         tl.BetaSlider([runs[0], runs[0]])
     with pytest.raises(ValueError, match="at least one run"):
         tl.BetaSlider([])

@@ -1,4 +1,4 @@
-"""``python -m toylab``: the same as the command ``toylab``."""
+"""``python -m toylab``: same as the command ``toylab``."""
 
 import sys
 

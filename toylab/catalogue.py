@@ -1,4 +1,4 @@
-"""What there is: every family of named things in one place."""
+"""All registries in one place: the names of each kind, with summaries."""
 
 from toylab.coefficients import coefficients
 from toylab.config import PRESETS
@@ -22,14 +22,14 @@ REGISTRIES: dict[str, Registry] = {
     "image_sets": image_sets,
     "nets": nets,
 }
-"""Families that live in registries."""
+"""Kind -> registry."""
 
 KINDS = (*REGISTRIES, "presets", "configs")
-"""Every kind that `available` and `describe` know."""
+"""Every kind that `available` and `describe` accept."""
 
 
 def describe(kind: str) -> dict[str, str]:
-    """Name -> one line about it, sorted by name.
+    """Name -> one-line summary, sorted by name.
 
     Raises:
         ValueError: no such kind; the message names the choices.
@@ -48,7 +48,7 @@ def describe(kind: str) -> dict[str, str]:
 
 
 def _facts(method: str) -> str:
-    """What a method changes of vanilla MeanFlow, and how sure it is that this is what was published."""
+    """Changes of a method relative to vanilla MeanFlow, and the confidence that it matches the publication."""
     build = methods.entry(method).build
     changes = ", ".join(getattr(build, "changes", ())) or "nothing"
     return f"[changes {changes}; confidence {getattr(build, 'confidence', 'unknown')}]"

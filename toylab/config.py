@@ -1,4 +1,4 @@
-"""Every setting of a run in one frozen, validated, JSON-able record."""
+"""Settings of a run: one frozen, validated dataclass that converts to JSON; presets and live changes."""
 
 import dataclasses
 import json
@@ -14,10 +14,10 @@ ACTIVATIONS = ("gelu", "relu", "silu", "tanh")
 
 @dataclass(frozen=True)
 class RunConfig:
-    """One training run: data, objective, optimisation, net, and what to measure.
+    """Settings of one training run: data, objective, optimisation, net, measurements.
 
-    Time runs from data (t = 0) to noise (t = 1), r <= t. Names of datasets, methods, proxies and coefficient rules
-    are looked up when the run is built; numbers are checked here.
+    Time runs from data (t = 0) to noise (t = 1), r <= t. Numbers are checked here. Names of datasets, methods, proxies
+    and coefficient rules are looked up when the run is built.
 
     Raises:
         ValueError: a value out of range; the message names the value and what is allowed.
@@ -28,85 +28,85 @@ class RunConfig:
     dataset_options: dict[str, Any] = field(default_factory=dict)
     """Options of the dataset, for example {"separation": 8.0}."""
     method: str = "meanflow"
-    """Name of the training objective (`toylab list methods`)."""
+    """Training objective (`toylab list methods`)."""
     method_options: dict[str, Any] = field(default_factory=dict)
     """Options of the method."""
     beta: float = 0.5
-    """Coefficient of the tangent, any finite real: 0 is vanilla MeanFlow, 1 uses the proxy alone."""
+    """Coefficient of the tangent, in [-100, 100]: 0 is vanilla MeanFlow, 1 uses the proxy alone."""
     coefficient: str = "constant"
-    """Rule for beta over training (`toylab list coefficients`)."""
+    """Rule that sets beta by step, times and points (`toylab list coefficients`)."""
     coefficient_options: dict[str, Any] = field(default_factory=dict)
     """Options of the coefficient rule, for example {"end": 0.0, "until": 0.6}."""
     proxy: str = "ema"
     """Estimate of the marginal velocity in the tangent (`toylab list proxies`)."""
     proxy_options: dict[str, Any] = field(default_factory=dict)
-    """Options of the tangent's proxy."""
+    """Options of the proxy in the tangent."""
     target: str = "conditional"
-    """Regression target: the conditional velocity, or the name of a proxy."""
+    """Velocity in the regression target: conditional, or the name of a proxy."""
     target_options: dict[str, Any] = field(default_factory=dict)
-    """Options of the target's proxy."""
+    """Options of the proxy in the target."""
     steps: int = 10_000
-    """Optimiser steps."""
+    """Number of optimiser steps."""
     batch_size: int = 256
     """Examples per step."""
     learning_rate: float = 3e-3
     """Peak learning rate."""
     lr_schedule: str = "cosine"
-    """Learning rate over training: constant, or cosine down to 1% of the peak."""
+    """Schedule of the learning rate: constant, or cosine decay to 1% of the peak."""
     optimizer: str = "adam"
-    """Update rule."""
+    """Optimiser."""
     adam_beta2: float = 0.999
-    """Decay of the mean square of Adam and AdamW; transformers on images often use 0.95."""
+    """Decay of the second moment in Adam and AdamW; transformers on images often use 0.95."""
     grad_clip: float = 0.0
-    """Largest global norm of a gradient; 0 switches clipping off."""
+    """Clip gradients to this global norm; 0 disables clipping."""
     ema_decay: float = 0.999
-    """Decay of the exponential moving average of the parameters: the proxy 'ema' and the sampler."""
+    """Decay of the moving average (EMA) of the parameters, which the proxy 'ema' and the sampler use."""
     p_equal: float = 0.25
-    """Share of a batch with r = t (plain flow matching)."""
+    """Fraction of a batch with r = t (flow matching)."""
     max_gap: float = 1.0
-    """Largest gap t - r that is trained on; one-step sampling uses gap 1."""
+    """Largest gap t - r in training; one-step sampling uses gap 1."""
     time_sampler: str = "uniform"
     """Distribution of the pair of times (`toylab list time_samplers`)."""
     time_options: dict[str, Any] = field(default_factory=dict)
     """Options of the time sampler."""
     adaptive_power: float = 0.0
-    """Power p of the adaptive weight 1 / (|residual|^2 + c)^p; 0 is no weight."""
+    """Power p of the adaptive weight 1 / (|residual|^2 + c)^p; 0 disables it."""
     adaptive_constant: float = 0.01
     """Constant c of the adaptive weight."""
     anchor_weight: float = 0.0
-    """Weight of the small-gap flow-matching anchor; 0 switches it off."""
+    """Weight of the additional flow-matching loss at small gaps (anchor); 0 disables it."""
     anchor_min: float = 1e-4
     """Smallest gap of the anchor."""
     anchor_max: float = 1e-2
     """Largest gap of the anchor."""
     label_dropout: float = 0.0
-    """Share of examples whose class is hidden from the net, so that it learns the velocity of all classes as well."""
+    """Fraction of examples whose label is dropped, so that the net learns the unconditional velocity too."""
     guidance: float = 1.0
-    """Scale omega of classifier-free guidance in the training target; 1 without."""
+    """Scale omega of classifier-free guidance in the training target; 1 is no guidance."""
     guidance_mix: float = 0.0
-    """Share kappa of the net's own class velocity in that target; the effective scale is omega / (1 - kappa)."""
+    """Share kappa of the class velocity of the net in the guided target; the effective scale is omega / (1 - kappa)."""
     net: str = "mlp"
-    """Net u(x, r, t) (`toylab list nets`)."""
+    """Architecture of the net u(x, r, t) (`toylab list nets`)."""
     net_options: dict[str, Any] = field(default_factory=dict)
     """Options of the net, for example {"size": "B", "patch": 4}."""
     width: int = 128
     """Units per hidden layer (net mlp)."""
     depth: int = 3
-    """Hidden layers (net mlp)."""
+    """Number of hidden layers (net mlp)."""
     activation: str = "gelu"
-    """Non-linearity of the hidden layers (net mlp)."""
+    """Activation function of the hidden layers (net mlp)."""
     embed_dim: int = 32
     """Size of the sinusoidal embedding of each time (net mlp)."""
     embed_scale: float = 1.0
-    """Factor on time before it is embedded (1 in the 2-D protocol, 1000 in many image nets; net mlp)."""
+    """Factor on time before the embedding: 1 in the 2-D protocol, 1000 in many image nets (net mlp)."""
     output_scale: float = 1e-2
-    """Factor on the output layer's initial weights: near zero starts at u = 0 (net mlp)."""
+    """Factor on the initial weights of the output layer; a small one starts near u = 0 (net mlp)."""
     seed: int = 0
-    """Seed of initialisation, data, noise and times; the same seed gives common random numbers across lanes."""
+    """Seed of initialisation, data, noise and times; lanes with the same seed share all random numbers."""
     log_every: int = 0
-    """Steps between rows of the history; 0 picks a fiftieth of the run."""
+    """Steps between rows of the history; 0 is a fiftieth of the run."""
     eval_samples: int = 2048
-    """Samples of each evaluation during training; 0 measures nothing but the loss."""
+    """Samples per evaluation during training; 0 records the loss only."""
 
     def __post_init__(self) -> None:
         for item in dataclasses.fields(self):
@@ -119,7 +119,7 @@ class RunConfig:
             if getattr(self, name) not in choices:
                 raise ValueError(f"unknown {name} {getattr(self, name)!r}; choices: {', '.join(choices)}")
         if self.anchor_min > self.anchor_max:
-            raise ValueError(f"anchor_min {self.anchor_min} lies above anchor_max {self.anchor_max}")
+            raise ValueError(f"anchor_min {self.anchor_min} must not exceed anchor_max {self.anchor_max}")
         if self.embed_dim % 2:
             raise ValueError(f"embed_dim must be even (sines and cosines), got {self.embed_dim}")
 
@@ -134,18 +134,18 @@ class RunConfig:
         return round(self.p_equal * self.batch_size)
 
     def replace(self, **changes: Any) -> "RunConfig":
-        """A copy with some fields changed, validated again."""
+        """A validated copy with some fields changed; an unknown name raises ValueError."""
         if unknown := sorted(set(changes) - set(FIELDS)):
             raise ValueError(f"unknown setting {unknown[0]!r}; choices: {', '.join(FIELDS)}")
         return dataclasses.replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types."""
+        """The settings as JSON types."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "RunConfig":
-        """The inverse of `to_dict`; unknown keys and wrong types raise ValueError."""
+        """The inverse of `to_dict`; an unknown key or a wrong type raises ValueError."""
         if unknown := sorted(set(values) - set(FIELDS)):
             raise ValueError(f"unknown setting {unknown[0]!r}; choices: {', '.join(FIELDS)}")
         return cls(**values)
@@ -160,13 +160,14 @@ class Change(NamedTuple):
 
 
 def with_changes(config: RunConfig, changes: Iterable[Change]) -> RunConfig:
-    """``config`` as it stands after ``changes``, oldest first.
+    """``config`` after the live ``changes``, which are given oldest first.
 
     Raises:
         ValueError: a value out of range, or an unknown setting.
     """
     values = {change.name: change.value for change in changes}
-    return config.replace(**values) if values else config  # a copy checks every point of a cloud again
+    # No copy without changes: it would validate every point of a point cloud again.
+    return config.replace(**values) if values else config
 
 
 FIELDS: tuple[str, ...] = tuple(item.name for item in dataclasses.fields(RunConfig))
@@ -198,7 +199,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "log_every": (0, 100_000_000),
     "eval_samples": (0, 65_536),
 }
-"""Closed ranges of the numeric fields."""
+"""Allowed range of each numeric field, ends included."""
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "lr_schedule": LR_SCHEDULES,
@@ -209,20 +210,20 @@ CHOICES: dict[str, tuple[str, ...]] = {
 
 
 def _coerce(name: str, kind: Any, value: Any) -> Any:
-    """``value`` as the field's type, or a ValueError that names it; NaN and infinity are refused."""
+    """``value`` as the type of the field; raises ValueError for another type, NaN and infinity."""
     kind = get_origin(kind) or kind
     if kind is dict:
         return _plain_options(name, value)
     if kind is str:
         if not isinstance(value, str):
-            raise ValueError(f"{name} must be a name, got {_short(value)}")
+            raise ValueError(f"{name} must be a string, got {_short(value)}")
         return value
     if isinstance(value, bool) or not hasattr(value, "__float__"):
         raise ValueError(f"{name} must be a number, got {_short(value)}")
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
-        # An array of several numbers, or an integer of hundreds of digits: neither may fill the screen.
+        # An array, or an integer of hundreds of digits: the message shows a short form of either.
         raise ValueError(f"{name} must be a number, got {_short(value)}") from None
     if not math.isfinite(number):
         raise ValueError(f"{name} must be finite, got {value}")
@@ -232,19 +233,19 @@ def _coerce(name: str, kind: Any, value: Any) -> Any:
 
 
 def _bound(value: float) -> str:
-    """A bound in full where six digits are not enough: 2147483647, not 2.14748e+09."""
+    """A bound with all its digits where six are not enough: 2147483647, not 2.14748e+09."""
     return f"{value:g}" if float(f"{value:g}") == value else str(value)
 
 
 def _short(value: Any) -> str:
     if isinstance(value, int) and abs(value) >= 10**30:
-        return "a number of more than 30 digits"  # Python refuses to print those of thousands
+        return "a number of more than 30 digits"  # Python raises an error for thousands of them.
     text = " ".join(repr(value).split())
     return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _plain_options(name: str, value: Any) -> dict[str, Any]:
-    """Options as plain JSON types (arrays become lists)."""
+    """Options as JSON types; arrays become lists."""
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         raise ValueError(f"{name} must be a mapping of names to values, got {_short(value)}")
     plain = {key: item.tolist() if hasattr(item, "tolist") else item for key, item in value.items()}
@@ -257,17 +258,17 @@ def _plain_options(name: str, value: Any) -> dict[str, Any]:
 
 
 class Preset(NamedTuple):
-    """One line on the purpose, and the settings that differ from the defaults."""
+    """A named group of settings: a one-line summary, and the settings that differ from the defaults."""
 
     summary: str
     settings: dict[str, Any]
 
 
 PRESETS: dict[str, Preset] = {
-    "default": Preset("the defaults of RunConfig: good samples in about ten seconds of training", {}),
+    "default": Preset("the defaults of RunConfig: good samples after about ten seconds of training", {}),
     "paper_2d": Preset(
-        "the 2-D protocol of Lu and Wang 2026: 200k steps, gaps up to 0.5 while sampling uses 1",
-        # All of it, so that no change of a default moves a published protocol.
+        "the 2-D protocol of Lu and Wang 2026: 200k steps, training gaps up to 0.5, sampling with gap 1",
+        # Every setting, so that a changed default does not alter a published protocol.
         {
             "method": "meanflow",
             "coefficient": "constant",
@@ -294,18 +295,18 @@ PRESETS: dict[str, Preset] = {
         },
     ),
     "separated": Preset(
-        "two far modes, small batch, short budget: the regime in which beta decides",
+        "two distant modes, small batch, few steps: the regime where beta matters most",
         {
             "dataset": "two_gaussians",
             "dataset_options": {"separation": 8.0, "std": 0.2},
             "steps": 15_000,
             "batch_size": 32,
             "learning_rate": 3e-3,
-            "activation": "silu",  # the committed results were measured with it
+            "activation": "silu",  # The results in results/separated were measured with it.
         },
     ),
     "one_step": Preset(
-        "the protocol of our comparisons: half of the pairs end at the data, small batch, short budget",
+        "the protocol of the comparisons in results/: half of the intervals reach the data, small batch, few steps",
         {
             "time_sampler": "to_data",
             "time_options": {"share": 0.5},
@@ -316,15 +317,15 @@ PRESETS: dict[str, Preset] = {
         },
     ),
     "quick": Preset(
-        "a few seconds: to see that everything works",
+        "a few seconds, to check that everything works",
         {"steps": 1_000, "batch_size": 128, "learning_rate": 5e-3, "ema_decay": 0.99},
     ),
 }
-"""The presets by name."""
+"""Name -> preset."""
 
 
 def preset(name: str) -> dict[str, Any]:
-    """The settings of the preset called ``name``, to be passed to `RunConfig`.
+    """The settings of the preset ``name``, as arguments of `RunConfig`.
 
     Raises:
         ValueError: no such preset; the message names the choices.

@@ -1,4 +1,4 @@
-"""Slide beta in a notebook, over runs that are trained already; a picture where no widget can be shown."""
+"""Slider over beta in a notebook, for runs that are already trained; a static picture without widgets."""
 
 import base64
 from collections.abc import Sequence
@@ -12,37 +12,37 @@ SAMPLES = 4096
 
 
 class BetaSlider:
-    """One panel per beta, and a slider that shows the whole of one run, where ipywidgets is installed.
+    """Notebook view of runs that differ in beta: a slider that shows one run at a time, or one panel per run.
 
-    As the last line of a cell it shows the slider; a page without a running kernel, or a notebook without ipywidgets,
-    shows the panels.
+    As the last line of a cell it shows the slider. Without a running kernel or without ipywidgets it shows the panels.
 
     Args:
-        runs: of one dataset, each with another beta; they are shown in its order.
+        runs: runs on one dataset with distinct beta; they are shown in the order of beta.
 
     Raises:
-        ValueError: no run, two of one beta, or data of fewer than two coordinates.
+        ValueError: no run, two runs of equal beta, or data of fewer than two coordinates.
     """
 
     def __init__(self, runs: Sequence[Run]):
         self.runs = sorted(runs, key=lambda run: run.config.beta)
         betas = [run.config.beta for run in self.runs]
         if not runs or len(set(betas)) < len(betas):
-            raise ValueError(f"a slider needs at least one run, each with another beta, got {betas}")
+            raise ValueError(f"a slider needs at least one run, and a distinct beta for each, got {betas}")
 
     def figure(self):
-        """The panels: samples over data, a panel per beta."""
+        """The panels as a figure: samples over data, one panel per beta."""
         first = self.runs[0]
         nfe = first.experiment.method.eval_nfe
         samples = {f"beta = {run.config.beta:g}": run.sample(SAMPLES, nfe) for run in self.runs}
         return samples_figure(samples, first.dataset.sample(SAMPLES, seed=1))
 
     def widget(self) -> Any:
-        """Slider and picture as an ipywidgets box.
+        """The slider and the picture of the selected run, as an ipywidgets box.
 
         Raises:
             ImportError: ipywidgets is not installed (``pip install toylab[notebook]``).
         """
+        # ipywidgets is an optional dependency.
         import ipywidgets
 
         pictures = {f"{run.config.beta:g}": png_bytes(run.plot(), dpi=DPI) for run in self.runs}
@@ -53,7 +53,7 @@ class BetaSlider:
         return ipywidgets.VBox([slider, image])
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        """Both: a front end takes the richest form that it can show."""
+        """The static picture, and the widget if there is one; a front end takes the richest form that it can show."""
         picture = base64.b64encode(png_bytes(self.figure(), dpi=DPI)).decode("ascii")
         still = {"text/plain": repr(self), "image/png": picture}
         try:

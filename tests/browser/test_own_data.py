@@ -135,7 +135,9 @@ def test_files_good_and_bad(page, tmp_path):
     choose(page, "upload")
     wait_for(lambda: "Upload a csv" in sentence(page), 10)
     page.locator("input[type=file]").set_input_files(bad)
-    page.get_by_text("bad.csv: line 1 has 3 columns, a point has 2").wait_for(timeout=PATIENCE)
+    page.get_by_text("bad.csv: line 1 has 3 columns, expected 2 separated by a comma").wait_for(
+        timeout=PATIENCE
+    )
     assert start_button(page).is_disabled()
     page.locator("input[type=file]").set_input_files(good)
     page.get_by_text("good.csv: 40 points").wait_for(timeout=PATIENCE)

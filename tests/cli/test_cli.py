@@ -120,7 +120,7 @@ def test_a_taken_name_gets_a_suffix_and_a_given_one_is_refused(call, tmp_path, m
     ]
     code, out, err = call("train", *TINY_FLAGS, "--out", paths[0])
     assert (code, out) == (2, "")
-    assert "exists already" in err
+    assert "already exists" in err
 
 
 @pytest.mark.parametrize("ending", ["npz", "csv"])

@@ -21,7 +21,7 @@ ROWS = "\n".join(f"{i},{i % 3}" for i in range(20))
 
 BAD = {
     "unknown command": (["trian"], "trian"),
-    "no command": ([], "which command"),
+    "no command": ([], "no command given"),
     "unknown flag": (["train", "--stpes", "3"], "--stpes"),
     "unknown kind": (["list", "things"], "things"),
     "missing kind": (["list"], "KIND"),
@@ -55,7 +55,7 @@ BAD = {
     "folder as points": (["train", "--points", "{tmp}"], "{name}"),
     "nowhere to resume": (["train", "--resume", "nowhere"], "not a run folder"),
     "resume and out": (["train", "--resume", "{run}", "--out", "x"], "--out"),
-    "file as out": (["train", "--out", "{tmp}/file"], "exists already"),
+    "file as out": (["train", "--out", "{tmp}/file"], "already exists"),
     "out inside a file": (["train", "--out", "{tmp}/file/run"], "{tmp}/file"),
     "unwritable out": (["train", "--out", "/proc/runs/x"], "/proc"),
     "unwritable sweep": (["sweep", "--out", "/proc/runs"], "/proc"),
@@ -69,7 +69,7 @@ BAD = {
     "too many samples": (["evaluate", "{run}", "--metrics", "energy_distance", "--n", "1000000"], "at most"),
     "bad shard": (["sweep", "--shard", "2/2", "--out", "{tmp}/s"], "shard 2/2"),
     "shard in words": (["sweep", "--shard", "first", "--out", "{tmp}/s"], "first"),
-    "empty list": (["sweep", "--beta", "0,,1"], "empty place"),
+    "empty list": (["sweep", "--beta", "0,,1"], "empty item"),
     "nan in a list": (["sweep", "--beta", "0,nan"], "beta must be finite"),
     "empty range": (["sweep", "--seed", "8:8"], "8:8"),
     "unknown dataset in a list": (["sweep", "--dataset", "dgmm,foo", "--out", "{tmp}/s"], "foo"),
@@ -101,7 +101,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(call, trained_folder, tmp_path, m
         (ROWS + "\nnan,0", "NaN"),
         ("\n".join(f"{i},1,2" for i in range(20)), "3 columns"),
         ("a,b\nc,d", "'c'"),
-        ("1,2", "has 1 points"),
+        ("1,2", "has 1 point,"),
         ("", "0 points"),
     ],
 )

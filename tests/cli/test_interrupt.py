@@ -10,7 +10,7 @@ import time
 import pytest
 
 from toylab.cli import dispatch, main
-from toylab.cli.interrupt import insistent
+from toylab.cli.interrupt import reraise_interrupts
 
 SAYS = "toylab train: interrupted, nothing further was saved\n"
 
@@ -68,13 +68,13 @@ def test_nothing_heavy_is_imported_before_interrupts_are_taken_care_of():
 TELLING = """
 import contextlib, sys
 from toylab.cli import dispatch
-insistent = dispatch.insistent
+reraise_interrupts = dispatch.reraise_interrupts
 @contextlib.contextmanager
 def telling():
-    with insistent() as asked:
+    with reraise_interrupts() as interrupted:
         print("ready", flush=True)
-        yield asked
-dispatch.insistent = telling
+        yield interrupted
+dispatch.reraise_interrupts = telling
 sys.exit(dispatch.main())
 """
 
@@ -102,8 +102,8 @@ def test_outside_the_main_thread_there_is_nothing_to_do():
     seen = []
 
     def work():
-        with insistent() as asked:
-            seen.append(asked.is_set())
+        with reraise_interrupts() as interrupted:
+            seen.append(interrupted.is_set())
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -124,7 +124,7 @@ def test_an_error_that_nobody_foresaw_is_one_line_with_an_id(monkeypatch, capfd,
     assert out == ""
     assert err.startswith("toylab train: internal error ")
     assert err.count("\n") == 1
-    path = err.split("details are in ")[1].strip()
+    path = err.split("the traceback is in ")[1].strip()
     assert os.path.basename(path)[:8] in err.split(path)[0]
     with open(path) as stream:
         assert "ZeroDivisionError: deep" in stream.read()
@@ -139,4 +139,4 @@ def test_a_cache_that_cannot_be_written_changes_nothing(monkeypatch, capfd):
     assert main(["train"]) == 1
     err = capfd.readouterr().err
     assert err.count("\n") == 1
-    assert "TOYLAB_DEBUG=1 shows more" in err
+    assert "set TOYLAB_DEBUG=1 to print the traceback" in err

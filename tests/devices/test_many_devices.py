@@ -211,7 +211,7 @@ def test_a_run_moves_from_eight_devices_to_two_to_one(whole, tmp_path):
     [
         (
             ["--layout", "none", "--processes", "auto"],
-            "--processes share one run: its --layout is data or zero3, not none",
+            "--processes requires --layout data or zero3, got none",
         ),
         (
             ["--layout", "data", "--processes", "localhost:99999,0/2"],
@@ -219,9 +219,12 @@ def test_a_run_moves_from_eight_devices_to_two_to_one(whole, tmp_path):
         ),
         (
             ["--layout", "data", "--processes", "here"],
-            "--processes must be auto or look like HOST:PORT,0/2",
+            "invalid --processes 'here': expected auto or HOST:PORT,i/n, such as localhost:1234,0/2",
         ),
-        (["--layout", "data", "--processes", "h:1,2/2"], "--processes names process 2 of 2, counted from 0"),
+        (
+            ["--layout", "data", "--processes", "h:1,2/2"],
+            "--processes names process 2 of 2; the first process is 0",
+        ),
         (
             ["--layout", "data", "--batch-size", "3", "--p-equal", "0"],
             "3 rows with r < t do not divide",

@@ -134,9 +134,9 @@ def one_line_of(capfd, words):
     return err.rstrip("\n")
 
 
-def test_a_checkpoint_without_a_digest_is_not_believed(copy, capfd):
+def test_a_checkpoint_without_a_digest_is_refused(copy, capfd):
     edit_config(copy, **{run_folder.DIGEST: 5})
-    assert f"{run_folder.DIGEST} must be text, got 5" in one_line_of(capfd, ["sample", copy, "--n", "3"])
+    assert f"{run_folder.DIGEST} must be a string, got 5" in one_line_of(capfd, ["sample", copy, "--n", "3"])
     edit_config(copy, **{run_folder.DIGEST: None})
     assert f"no {run_folder.DIGEST}" in one_line_of(capfd, ["sample", copy, "--n", "3"])
 
@@ -153,7 +153,7 @@ def test_a_checkpoint_of_another_net_is_one_line(copy):
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1, done.stderr
     assert str(copy / "checkpoint") in done.stderr
-    assert "its settings want" in done.stderr
+    assert "the settings require" in done.stderr
 
 
 def test_one_damaged_folder_does_not_stop_the_report(finished, tmp_path, capfd):

@@ -58,11 +58,15 @@ def test_whole_numbers_are_points_too():
 @pytest.mark.parametrize(
     ("name", "data", "said"),
     [
-        ("a.csv", b"", "has 0 points, needs 16 to 20000"),
-        ("a.csv", csv_of(POINTS[:15]), "has 15 points, needs 16 to 20000"),
+        ("a.csv", b"", "has 0 points, expected 16 to 20000"),
+        ("a.csv", csv_of(POINTS[:15]), "has 15 points, expected 16 to 20000"),
         ("a.csv", b"0,0\n" * 20_001, "more than 20000 points"),
-        ("a.csv", csv_of(POINTS) + b"1,2,3\n", "line 21 has 3 columns, a point has 2"),
-        ("a.csv", csv_of(POINTS).replace(b",", b";"), "line 1 has 1 columns, a point has 2"),
+        ("a.csv", csv_of(POINTS) + b"1,2,3\n", "line 21 has 3 columns, expected 2 separated by a comma"),
+        (
+            "a.csv",
+            csv_of(POINTS).replace(b",", b";"),
+            "line 1 has 1 column, expected 2 separated by a comma; is the separator a semicolon?",
+        ),
         ("a.csv", b"x,y,z\n" + csv_of(POINTS), "line 1 has 3 columns"),
         ("a.csv", csv_of(POINTS) + b"1,left\n", "line 21 has 'left', not a number"),
         ("a.csv", b"1,left\n" + csv_of(POINTS), "line 1 has 'left', not a number"),
@@ -73,8 +77,8 @@ def test_whole_numbers_are_points_too():
         ("a.csv", csv_of(POINTS) + b'1,"' + b"9" * 200_000, "not a csv file"),
         ("a.csv", b"\xff\xfe\x00", "is not UTF-8 text"),
         ("a.csv", b" " * (MAX_BYTES + 1), f"is larger than {MAX_BYTES} bytes"),
-        ("a.npy", npy_of(POINTS[:, :1]), "has 1 columns, a point has 2"),
-        ("a.npy", npy_of(np.zeros((20, 3))), "has 3 columns, a point has 2"),
+        ("a.npy", npy_of(POINTS[:, :1]), "has 1 column, expected 2"),
+        ("a.npy", npy_of(np.zeros((20, 3))), "has 3 columns, expected 2"),
         ("a.npy", npy_of(np.zeros(20)), "has shape (20,), not (n, dim)"),
         ("a.npy", npy_of(np.zeros((20_001, 2))), "has 20001 rows, at most 20000"),
         ("a.npy", npy_of(np.full((20, 2), np.nan)), "NaN or infinite"),
@@ -90,8 +94,8 @@ def test_whole_numbers_are_points_too():
         ("a.npz", npz_of(), "has arrays none"),
         ("a.npz", npz_of(a=np.zeros((200_000, 2), np.float32), b=np.zeros((400_000, 2))), "unpacks to 8000"),
         ("a.npz", b"words", "not a zip file"),
-        ("a.pkl", b"", "unknown kind of file 'pkl'; choices: csv, npy, npz"),
-        ("csv", csv_of(POINTS), "unknown kind of file ''"),
+        ("a.pkl", b"", "unknown file type 'pkl'; choices: csv, npy, npz"),
+        ("csv", csv_of(POINTS), "unknown file type ''"),
     ],
 )
 def test_a_bad_file_gets_one_line_that_names_it(tmp_path: Path, name: str, data: bytes, said: str):

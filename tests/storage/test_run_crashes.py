@@ -13,8 +13,7 @@ import pytest
 from run_folders import CONFIG, history, leftovers, write
 
 from toylab.storage import atomic, run_folder
-from toylab.storage.header import Header
-from toylab.storage.run_folder import is_run, list_runs, read_run
+from toylab.storage.run_folder import Header, is_run, list_runs, read_run
 
 
 class Crash(BaseException):
@@ -71,8 +70,8 @@ from pathlib import Path
 import pandas as pd
 from toylab.storage import atomic, run_folder
 from toylab.config import Change
-from toylab.storage.digest import folder_digest
-from toylab.storage.header import Header
+from toylab.storage.run_folder import folder_digest
+from toylab.storage.run_folder import Header
 calls, rename = [], os.rename
 def kill(*args):
     calls.append(args)

@@ -16,8 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from run_folders import CONFIG, points, write
 
-from toylab.storage.header import Header
-from toylab.storage.run_folder import RunFolderError, read_run
+from toylab.storage.run_folder import Header, RunFolderError, read_run
 from toylab.storage.untrusted import read_array, read_arrays
 
 

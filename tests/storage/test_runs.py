@@ -12,9 +12,8 @@ from run_folders import CONFIG, ENVIRONMENT, history, leftovers, points, write
 
 from toylab.config import Change
 from toylab.storage import run_folder
-from toylab.storage.digest import folder_digest
-from toylab.storage.header import Header
-from toylab.storage.run_folder import RunFolderError, is_run, list_runs, read_run
+from toylab.storage.provenance import environment
+from toylab.storage.run_folder import Header, RunFolderError, folder_digest, is_run, list_runs, read_run
 
 
 def test_what_is_written_comes_back(tmp_path: Path):
@@ -117,7 +116,7 @@ def test_a_target_is_checked_before_there_is_anything_to_write(tmp_path: Path):
         run_folder.check_target(good)
     for bad, said in (
         (file, f"{file}: is a file, not a run folder"),
-        (tmp_path, "holds something else than a run"),
+        (tmp_path, "not empty and not a run folder; choose another folder"),
         (file / "below", "Not a directory"),
         ("/proc/runs/a", "/proc"),
     ):
@@ -134,7 +133,7 @@ def test_a_folder_that_is_not_a_run_is_never_replaced(tmp_path: Path):
         folder = tmp_path / f"foreign-{len(text)}"
         folder.mkdir()
         (folder / name).write_text(text)
-        with pytest.raises(FileExistsError, match="something else than a run"):
+        with pytest.raises(FileExistsError, match="not empty and not a run folder"):
             write(folder)
         assert (folder / name).read_text() == text
     with pytest.raises(FileExistsError, match="is a file"):
@@ -162,7 +161,7 @@ def test_a_link_to_a_run_is_written_through(tmp_path: Path):
         ({"history": history().rename(columns={"loss": "step"})}, "distinct names"),
         ({"header": Header({"beta": float("nan")})}, "config.json: Out of range float"),
         ({"environment": {"path": Path()}}, "environment.json: Object of type"),
-        ({"write_checkpoint": lambda folder: None}, "made no folder"),
+        ({"write_checkpoint": lambda folder: None}, "write_checkpoint created no folder"),
     ],
 )
 def test_content_that_could_not_be_read_is_not_written(tmp_path: Path, changes: dict, said: str):
@@ -203,7 +202,7 @@ def test_list_runs_finds_runs_below_and_nothing_else(tmp_path: Path):
 def test_the_environment_names_versions_and_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
         monkeypatch.delenv(name, raising=False)
-    outside = run_folder.environment(tmp_path)
+    outside = environment(tmp_path)
     assert outside["git"] is None
     assert outside["versions"]["numpy"] == np.__version__
     assert "toylab" in outside["versions"]
@@ -214,11 +213,11 @@ def test_the_environment_names_versions_and_commit(tmp_path: Path, monkeypatch: 
         subprocess.run([*git, "init", "-q"], check=True)
     except FileNotFoundError:
         pytest.skip("no git here")
-    assert run_folder.environment(tmp_path)["git"] is None  # no commit yet
+    assert environment(tmp_path)["git"] is None  # no commit yet
     subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "first"], check=True)
     done = subprocess.run([*git, "log", "-1", "--format=%H"], check=True, capture_output=True, text=True)
-    assert run_folder.environment(tmp_path)["git"] == done.stdout.strip()
-    assert run_folder.environment(tmp_path / "nowhere")["git"] is None
+    assert environment(tmp_path)["git"] == done.stdout.strip()
+    assert environment(tmp_path / "nowhere")["git"] is None
 
 
 def test_run_folders_are_read_without_jax():

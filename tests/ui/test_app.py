@@ -138,7 +138,7 @@ def test_snapping_keeps_both_ends_and_zero_and_one_exact():
 
 @pytest.mark.slow
 def test_start_change_beta_pause_step_resume_stop_save(app, tmp_path, monkeypatch):
-    from toylab.ui.runs import saving
+    from toylab.ui.runs import export
 
     app.query_params["steps"] = "20000"
     app.query_params["width"] = "32"
@@ -163,7 +163,7 @@ def test_start_change_beta_pause_step_resume_stop_save(app, tmp_path, monkeypatc
 
     import toylab as tl
 
-    paths = saving.save(app.session_state["lab_job"], tmp_path)
+    paths = export.save(app.session_state["lab_job"].runs(), tmp_path)
     chosen, baseline = map(tl.load, paths)
     assert (chosen.config.beta, baseline.config.beta) == (1.0, 0.0)
     ((step, name, value),) = chosen.changes
@@ -263,7 +263,7 @@ def test_controls_and_run_agree_on_what_the_address_means(app, query, meant):
 
 
 def test_a_failing_save_is_one_line_and_leaves_the_page(app, monkeypatch):
-    from toylab.ui.runs import saving
+    from toylab.ui.runs import files
 
     app.query_params["width"] = "32"
     app.run()
@@ -271,7 +271,7 @@ def test_a_failing_save_is_one_line_and_leaves_the_page(app, monkeypatch):
     settle(app, lambda s: s.step > 1 and s.state is JobState.RUNNING)
     app.button(key="stop").click().run()
     settle(app, lambda s: s.state is JobState.STOPPED, 5)
-    monkeypatch.setattr(saving, "FOLDER", Path("/proc/nowhere"))
+    monkeypatch.setattr(files, "RUNS", Path("/proc/nowhere"))
     app.run()
     app.button(key="save").click().run()
     assert not app.exception

@@ -14,14 +14,15 @@ from streamlit.testing.v1 import AppTest
 
 import toylab as tl
 from toylab.evaluation import evaluate
+from toylab.experiments.results import reading
+from toylab.formatting import with_error
 from toylab.metrics.score import Score
-from toylab.metrics.statistics import paired_difference
+from toylab.metrics.statistics import Interval, paired_difference
 from toylab.training import Run
 from toylab.ui import settings
 from toylab.ui.jobs import JobState
-from toylab.ui.pages.compare import comparing
-from toylab.ui.pages.compare.compare_results import with_error
-from toylab.ui.runs import export, shelf
+from toylab.ui.runs import entry, export, shelf
+from toylab.ui.runs.comparison import differences
 
 APP = Path(__file__).parents[2] / "app.py"
 BASE = tl.RunConfig(
@@ -55,7 +56,7 @@ def compare(at: AppTest, runs=(), seconds: float = 90.0) -> AppTest:
     """The page with these runs on the shelf, once all is computed."""
     at.run()
     for run in runs:
-        shelf_of(at).keep(run, shelf.label_of(run), "lab")
+        shelf_of(at).keep(run, entry.label_of(run), "lab")
     return settle(switch_page(at, "compare"), seconds)
 
 
@@ -76,12 +77,16 @@ def texts(at: AppTest) -> str:
     return "\n".join(element.value for element in [*at.markdown, *at.caption]).replace("\\", "")
 
 
+def unescaped(text: str) -> str:
+    return re.sub(r"\\(.)", r"\1", text)
+
+
 def table(at: AppTest, index: str):
     """The table whose rows or row header go by that name, escapes taken away."""
     for element in at.table:
         frame = element.value
         if index in (frame.index.name, *frame.index):
-            return frame.map(lambda text: re.sub(r"\\(.)", r"\1", text))
+            return frame.map(unescaped).rename(index=unescaped)
     raise AssertionError(f"no table {index}: {[list(t.value.index) for t in at.table]}")
 
 
@@ -91,7 +96,7 @@ def test_without_runs_the_page_shows_the_packaged_pair(app):
     assert app.session_state["compare_runs"] == ["packaged1", "packaged0"]
     assert list(table(app, "beta").loc["beta"]) == ["0", "1"]
     assert len(app.get("vega_lite_chart") or app.get("arrow_vega_lite_chart")) == 5
-    assert table(app, "Run")["Distance"].str.startswith("no score").all()
+    assert table(app, "Run")["Distance"].str.startswith("not scored").all()
     assert "the baseline A has no score" in texts(app)
     assert not app.error
 
@@ -103,7 +108,7 @@ def test_scores_and_pairs_are_those_of_the_library(app, runs):
     settings_table = table(app, "beta")
     assert list(settings_table.index) == ["beta", "seed"]
     assert list(settings_table.columns) == ["A (baseline)", "B", "C", "D"]
-    assert f"All else equal: {len(BASE.to_dict()) - 2} settings" in texts(app)
+    assert f"The other {len(BASE.to_dict()) - 2} settings are equal" in texts(app)
     scores = [evaluate(run, ("sliced_w1",), n=4096)["sliced_w1"] for run in runs]
     shown = table(app, "Run")
     assert list(shown["Distance"]) == [with_error(score.value, score.stderr) for score in scores]
@@ -111,20 +116,21 @@ def test_scores_and_pairs_are_those_of_the_library(app, runs):
     values = [score.value for score in scores]
     expected = paired_difference({0: values[1], 1: values[3]}, {0: values[0], 1: values[2]})
     assert expected is not None
-    differences = table(app, "Runs")
-    paired = differences.loc["B, D minus A, C"]
-    assert paired["From"] == "2 seeds, paired (0, 1)"
+    shown = table(app, "Runs")
+    paired = shown.loc["B, D minus A, C: β = 1 against β = 0"]
+    assert paired["From"] == "2 training seeds, paired (0, 1)"
     mean, low, high = map(float, re.findall(r"[+-][\d.]+", paired.iloc[0].replace("−", "-")))
     np.testing.assert_allclose([mean, low, high], expected[:3], rtol=0.05, atol=0.01)
     # The other seed of the baseline's own arm is one seed against one.
-    assert "one seed" in differences.loc["C minus A", "From"]
+    assert "one training seed" in shown.loc["C minus A", "From"]
 
 
 def test_one_seed_says_so(app, runs):
     compare(app, runs[:2])
-    assert list(table(app, "Runs").index) == ["B minus A"]
-    assert "one seed" in table(app, "Runs").loc["B minus A", "From"]
-    assert "One seed: the interval says how well these two nets are measured" in texts(app)
+    row = "B minus A: β = 1 against β = 0"
+    assert list(table(app, "Runs").index) == [row]
+    assert "one training seed" in table(app, "Runs").loc[row, "From"]
+    assert "One seed: the interval covers measurement noise only" in texts(app)
 
 
 def test_the_baseline_can_be_pinned_and_letters_stay(app, runs):
@@ -133,7 +139,7 @@ def test_the_baseline_can_be_pinned_and_letters_stay(app, runs):
     app.selectbox(key="compare_baseline").set_value(last)
     settle(app)
     assert "D (baseline)" in table(app, "beta").columns
-    assert "A, C minus B, D" in table(app, "Runs").index
+    assert "A, C minus B, D: β = 0 against β = 1" in table(app, "Runs").index
     app.multiselect(key="compare_runs").set_value([app.session_state["compare_runs"][1], last])
     settle(app)
     assert list(table(app, "seed").columns) == ["B", "D (baseline)"]
@@ -146,7 +152,7 @@ def test_unfinished_and_diverged_runs_are_shown_and_never_scored(app, runs):
     compare(app, [good, stopped, lost])
     scores = table(app, "Run")["Distance"]
     assert "±" in scores.iloc[0]
-    assert list(scores.iloc[1:]) == ["no score: unfinished at step 7", "no score: diverged at step 20"]
+    assert list(scores.iloc[1:]) == ["not scored: unfinished at step 7", "not scored: diverged at step 20"]
     assert list(table(app, "status").loc["status"]) == ["done", "unfinished at 7", "diverged at 20"]
     assert not any("Difference" in element.value for element in app.markdown)
 
@@ -213,7 +219,7 @@ def test_a_run_that_ends_in_the_lab_is_kept_once(app):
         app.run()
     kept = shelf_of(app).finished()
     assert [item.label for item in kept] == [f"two_gaussians β = {beta}, ema, seed 0" for beta in (0, 1)]
-    assert {item.run.status for item in kept} == {"unfinished"}
+    assert {item.status for item in kept} == {"unfinished"}
     app.button(key="export").click()
     app.run()
     assert not app.exception
@@ -267,32 +273,38 @@ def test_an_address_of_another_version_is_read_as_far_as_it_is_valid(app):
 # The words, without the app.
 
 
-def entries_of(runs) -> list[comparing.Entry]:
-    return [comparing.entry_of(shelf.Finished(str(i), f"run {i}", run, "lab")) for i, run in enumerate(runs)]
+def entries_of(runs) -> dict[str, entry.Entry]:
+    return {
+        letter: entry.entry_of(run, f"run {i}", "lab", str(i))
+        for i, (letter, run) in enumerate(zip("ABCD", runs, strict=True))
+    }
 
 
 def test_arms_need_equal_settings_and_no_changes(runs):
     entries = entries_of(runs)
-    scores = {i: Score(float(i), 0.1, 100, 0.0, 4) for i in range(4)}
-    found, without = comparing.differences(entries, scores, 0)
-    assert without == []
-    assert [(d.places, d.baseline, d.seeds) for d in found] == [((2,), (0,), ()), ((1, 3), (0, 2), (0, 1))]
-    assert found[1].interval.mean == 1.0
-    changed = dataclasses.replace(entries[3], changes=(tl.config.Change(3, "beta", 0.5),))
-    found, _ = comparing.differences([*entries[:3], changed], scores, 0)
+    scores = {
+        str(i): {"sliced_w1": entry.Number.of_points(Score(float(i), 0.1, 100, 0.0, 4))} for i in range(4)
+    }
+    found, without = differences(entries, scores, "A", ["sliced_w1"])
+    assert without == {}
+    expected = [(("C",), ("A",), ()), (("B", "D"), ("A", "C"), (0, 1))]
+    assert [(d.letters, d.baseline, d.seeds) for d in found] == expected
+    assert found[1].intervals["sliced_w1"].mean == 1.0
+    changed = dataclasses.replace(entries["D"], changes=(tl.config.Change(3, "beta", 0.5),))
+    found, _ = differences({**entries, "D": changed}, scores, "A", ["sliced_w1"])
+    assert [d.letters for d in found] == [("C",), ("B",), ("D",)]
     assert all(d.seeds == () for d in found)
-    other = dataclasses.replace(entries[3], config=entries[3].config.replace(dataset="swiss_roll"))
-    found, without = comparing.differences([*entries[:3], other], scores, 0)
-    assert without == [(3, "other data than the baseline")]
-    assert comparing.differences(entries, {1: scores[1]}, 0) == ([], [])
+    other = dataclasses.replace(entries["D"], config=entries["D"].config.replace(dataset="swiss_roll"))
+    found, without = differences({**entries, "D": other}, scores, "A", ["sliced_w1"])
+    assert without == {"D": "other data than the baseline"}
+    assert differences(entries, {"1": scores["1"]}, "A", ["sliced_w1"]) == ([], {})
 
 
 def test_an_interval_is_read_only_where_it_leaves_zero():
-    interval = comparing.Interval
-    assert comparing.verdict(interval(-1, -2, -0.1, 4)) == "closer to the data"
-    assert comparing.verdict(interval(1, 0.1, 2, 4)) == "farther from the data"
-    assert comparing.verdict(interval(1, -0.1, 2, 4)) == "not told apart"
-    assert comparing.verdict(interval(1, float("nan"), float("nan"), 1)) == "no interval"
+    assert reading(Interval(-1, -2, -0.1, 4)) == "better"
+    assert reading(Interval(1, 0.1, 2, 4)) == "worse"
+    assert reading(Interval(1, -0.1, 2, 4)) == "no difference found"
+    assert reading(Interval(1, float("nan"), float("nan"), 1)) == "no interval"
 
 
 @pytest.mark.parametrize(

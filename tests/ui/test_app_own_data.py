@@ -139,8 +139,8 @@ BAD_FILES = [
     ("same.csv", b"1,2\n" * 30, "all the same"),
     ("large.csv", b"1,2\n" * 1_100_000, "is larger than"),
     ("nan.csv", b"1,2\n" * 30 + b"nan,0\n", "NaN"),
-    ("model.pkl", b"\x80\x04.", "unknown kind of file"),
-    ("<b>`x`</b>.csv", b"1\n" * 20, "1 columns"),
+    ("model.pkl", b"\x80\x04.", "unknown file type"),
+    ("<b>`x`</b>.csv", b"1\n" * 20, "line 1 has 1 column,"),
 ]
 
 

@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 
 import toylab as tl
 from toylab.config import Change
-from toylab.storage.runfiles import samples_bytes
+from toylab.storage.run_folder import samples_bytes
 from toylab.training import Run
-from toylab.ui.runs import export, importing
+from toylab.ui.runs import export
+from toylab.ui.runs import files as reading
 
 CONFIG = tl.RunConfig(
     dataset="two_moons",
@@ -57,7 +58,7 @@ def altered(run: Run, **state) -> Run:
 
 
 def test_the_zip_gives_the_same_run_back(run, archive):
-    back = importing.read_zip(archive).run
+    back = reading.read_zip(archive).run
     assert back is not None
     assert (back.config, back.step, back.status, back.changes) == (run.config, run.step, "done", ())
     np.testing.assert_array_equal(back.state.params, run.state.params)
@@ -70,16 +71,16 @@ def test_the_zip_gives_the_same_run_back(run, archive):
 
 def test_json_csv_and_npz_give_the_same_numbers_back(run, files):
     parts = [files[label] for label in ("Samples (npz)", "Settings (JSON)", "History (csv)")]
-    (back,) = importing.read_files([(file.name, file.content) for file in parts])
+    (back,) = reading.read_files([(file.name, file.content) for file in parts])
     assert back.config == run.config
-    assert back.header.status == "done"
+    assert back.status == "done"
     assert back.run is None
     pd.testing.assert_frame_equal(back.history, run.history.astype(np.float64), check_names=False)
-    np.testing.assert_array_equal(back.samples, run.sample(4096, seed=0))
+    np.testing.assert_array_equal(back.points.samples, run.sample(4096, seed=0))
     # Renamed files find each other too, and the samples may be missing.
-    (bare,) = importing.read_files([("x.csv", parts[2].content), ("y.json", parts[1].content)])
+    (bare,) = reading.read_files([("x.csv", parts[2].content), ("y.json", parts[1].content)])
     assert bare.config == run.config
-    assert bare.samples is None
+    assert bare.points.samples is None
 
 
 def test_figures_are_what_their_endings_say(files):
@@ -145,14 +146,14 @@ def test_no_column_of_the_csv_is_a_formula():
 def test_a_diverged_run_is_exported_as_such(run):
     files = export.make_files(altered(run, diverged_at=np.int32(9)), "a run")
     assert files[0].name.endswith("-diverged.zip")
-    back = importing.read_zip(files[0].content).run
+    back = reading.read_zip(files[0].content).run
     assert back is not None
     assert back.status == "diverged"
 
 
 def test_live_changes_survive_the_round_trip(run):
     changed = Run(run.config, run.state, run.history, changes=[Change(7, "beta", 0.5)])
-    back = importing.read_zip(export.make_files(changed, "a run")[0].content).run
+    back = reading.read_zip(export.make_files(changed, "a run")[0].content).run
     assert back is not None
     assert back.changes == (Change(7, "beta", 0.5),)
 
@@ -222,18 +223,18 @@ HOSTILE = {
     "damaged parameters": (replaced("manifest.ocdbt", b"junk"), "SHA-256"),
     "other settings": (with_settings(width=16), "checkpoint"),
     "more steps": (with_settings(steps=10), "checkpoint"),
-    "a giant net": (with_settings(width=8192, depth=64), "larger than is imported"),
+    "a giant net": (with_settings(width=8192, depth=64), "exceeds the import size limit"),
     "a large net": (with_settings(width=4096, depth=4), "MB, at most"),
     "unknown dataset": (with_settings(dataset="<script>"), "<script>"),
     "unknown setting": (with_settings(evil=1), "evil"),
     "wide data": (with_settings(dataset="dgmm", dataset_options={"dim": 1024}), "dimension 1024"),
     "much data": (
         with_settings(dataset="dgmm", dataset_options={"num_components": 10_000}),
-        "larger than an import may have",
+        "exceeds the import size limit",
     ),
     "a long mean": (
         with_settings(dataset="gaussian_mixture", dataset_options={"means": [[0.0] * 5000]}),
-        "larger than an import may have",
+        "exceeds the import size limit",
     ),
     "foreign option": (with_settings(dataset="two_gaussians", dataset_options={"std": "big"}), "std"),
 }
@@ -244,7 +245,7 @@ def test_a_hostile_folder_is_one_line(archive, case, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     edit, reason = HOSTILE[case]
     with pytest.raises(ValueError, match=re.escape(reason)) as caught:
-        importing.read_zip(rezipped(archive, edit))
+        reading.read_zip(rezipped(archive, edit))
     assert "\n" not in str(caught.value)
     assert str(tmp_path) not in str(caught.value), "the reader does not know the temporary folder"
     assert list(tmp_path.iterdir()) == [], "nothing is left behind, and nothing beside it"
@@ -268,7 +269,7 @@ def test_bombs_are_refused_before_they_unpack(archive, monkeypatch):
         (squeezed, "compressed in a way"),
     ):
         with pytest.raises(ValueError, match=reason):
-            importing.read_zip(content)
+            reading.read_zip(content)
 
 
 def test_a_lie_about_a_size_unpacks_no_more_than_it_says(archive):
@@ -277,7 +278,7 @@ def test_a_lie_about_a_size_unpacks_no_more_than_it_says(archive):
     lying = bytearray(archive)
     lying[position + 24 : position + 28] = (10).to_bytes(4, "little")
     with pytest.raises(ValueError, match=r"history|zip"):
-        importing.read_zip(bytes(lying))
+        reading.read_zip(bytes(lying))
 
 
 @pytest.mark.parametrize(
@@ -288,12 +289,12 @@ def test_a_lie_about_a_size_unpacks_no_more_than_it_says(archive):
         ("a.exe", b"MZ", "not a zip, json, csv or npz"),
         ("a.json", b"{}", "with a history.csv"),
         ("a.csv", b"step\n", "with a history.csv"),
-        ("big.zip", b"\0" * (importing.MAX_FILE_BYTES + 1), "more than 16 MB"),
+        ("big.zip", b"\0" * (reading.MAX_FILE_BYTES + 1), "more than 16 MB"),
     ],
 )
 def test_other_files_are_one_line_that_names_them(name, content, reason):
     with pytest.raises(ValueError, match=reason) as caught:
-        importing.read_files([(name, content)])
+        reading.read_files([(name, content)])
     assert str(caught.value).startswith(name.removesuffix(".json").removesuffix(".csv"))
 
 
@@ -310,7 +311,7 @@ def test_loose_files_are_checked_too(files):
         ((good_json, good_csv, three), "only the plane"),
     ):
         with pytest.raises(ValueError, match=reason):
-            importing.read_loose(*parts)
+            reading.read_loose(*parts)
 
 
 @given(st.data())
@@ -324,15 +325,15 @@ def test_damage_anywhere_is_a_value_error(archive, data):
     cut = data.draw(st.integers(0, len(damaged)))
     for content in (bytes(damaged), bytes(damaged[:cut])):
         with contextlib.suppress(ValueError):  # damage to a date, for example, is none
-            importing.read_zip(content)
+            reading.read_zip(content)
 
 
 def test_no_file_is_larger_than_its_limit(files):
-    assert all(len(file.content) < importing.MAX_FILE_BYTES for file in files.values())
+    assert all(len(file.content) < reading.MAX_FILE_BYTES for file in files.values())
     assert Path(files["Run folder (zip)"].name).suffix == ".zip"
 
 
 def test_the_server_lets_an_import_through():
     """A widget's own limit cannot exceed the server's: the upload would fail where nobody sees it."""
     config = tomllib.loads((Path(__file__).parents[2] / ".streamlit" / "config.toml").read_text())
-    assert config["server"]["maxUploadSize"] == importing.MAX_UPLOAD_MB
+    assert config["server"]["maxUploadSize"] == reading.MAX_UPLOAD_MB

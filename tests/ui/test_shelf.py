@@ -7,9 +7,11 @@ import pytest
 
 import toylab as tl
 from toylab.config import Change
+from toylab.experiments.results import run_label
 from toylab.training import Run
 from toylab.ui.jobs import TrainingJob, with_baseline
 from toylab.ui.runs import shelf
+from toylab.ui.runs.entry import label_of
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +62,10 @@ def test_a_job_is_kept_once_and_what_was_dropped_stays_away(run):
     for _ in range(3):
         own.keep_job(job, "lab")
     # The baseline comes first: it is the second lane.
-    assert [item.run.config.seed for item in own.of(job)] == [2, 1]
+    assert [item.config.seed for item in own.of(job)] == [2, 1]
     own.drop(own.of(job)[0].id)
     own.keep_job(job, "lab")
-    assert [item.run.config.seed for item in own.finished()] == [1]
+    assert [item.config.seed for item in own.finished()] == [1]
 
 
 def test_many_threads_may_use_a_shelf(run):
@@ -108,7 +110,7 @@ def test_a_shelf_goes_with_its_tab_after_a_grace_time(run):
 
 
 def test_labels_say_what_tells_runs_apart(run):
-    assert shelf.label_of(run) == "two_moons β = 0.25, ema, seed 3"
+    assert label_of(run) == "two_moons β = 0.25, ema, seed 3"
     changed = Run(run.config, run.state, run.history, changes=[Change(7, "beta", 0.5)])
-    assert shelf.label_of(changed) == "two_moons β = 0.25, ema, seed 3, changed from step 7 on"
-    assert shelf.name_of(tl.RunConfig(method="shortcut")) == "eight_gaussians shortcut, seed 0"
+    assert label_of(changed) == "two_moons β = 0.25, ema, seed 3, changed from step 7 on"
+    assert run_label(tl.RunConfig(method="shortcut")) == "eight_gaussians shortcut, seed 0"

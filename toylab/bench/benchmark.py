@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from toylab.bench.engine import LaneTimer, paper_config
-from toylab.storage.run_folder import environment
+from toylab.storage.provenance import environment
 from toylab.training.cost import cost
 
 LANES = (1, 2, 4, 8)

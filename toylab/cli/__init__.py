@@ -1,4 +1,4 @@
-"""The command line: one file per command, thin doors to the library."""
+"""The command line: one module per command, each a thin layer over the library."""
 
 from toylab.cli.dispatch import main
 

@@ -1,4 +1,4 @@
-"""``toylab bench``: how fast this machine trains."""
+"""``toylab bench``: the training speed of this machine."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,38 +12,39 @@ from toylab.cli.configs import find_config
 from toylab.cli.dispatch import DONE
 from toylab.cli.folders import make_writable
 from toylab.cli.output import note, plain, print_json, text_table
-from toylab.cli.sample import check_number
+from toylab.cli.parsing import check_number
 from toylab.cli.settings import Options, Whole, read_values
 from toylab.config import RANGES
 from toylab.formatting import number
+from toylab.storage.atomic import atomic_write_json
 
 
 @dataclass(frozen=True)
 class Flags:
-    """Measure training speed: of a config, or of a plain loop against lanes of an ensemble and the machine's peak.
+    """Measure training speed of a config, or of ensembles against a plain loop and the peak of the machine.
 
-    Of a config: each batch size with rows r = t apart (split, as trained) and with every row through the
-    Jacobian-vector product (plain), with operations counted, beside what an H100 is to reach.
+    With CONFIG, each batch size is timed twice: as trained, with rows r = t separate (split), and with every row
+    through the Jacobian-vector product (plain). The report counts operations and lists the targets set for an H100.
     """
 
     config: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="CONFIG")] = None
-    """A packaged config (`toylab list configs`), a TOML or JSON file, or a run folder: how fast it trains here."""
+    """Configuration to time: a packaged config (`toylab list configs`), a TOML or JSON file, or a run folder."""
     batch_sizes: str = ""
-    """Of CONFIG: comma-separated; by default 256,1024 for DiT-B/4, else its own."""
+    """With CONFIG: comma-separated batch sizes; by default 256,1024 for DiT-B/4, otherwise that of CONFIG."""
     net_options: Options = field(default_factory=dict)
-    """Of CONFIG: options of the net to change, such as size=nano, so that it runs on a small machine."""
+    """With CONFIG: options of the net to change, such as size=nano for a small machine."""
     steps: Whole = 50
-    """Of CONFIG: steps of each timed stretch."""
+    """With CONFIG: steps per measurement."""
     lanes: str = "1,2,4,8"
-    """Comma-separated numbers of lanes."""
+    """Without CONFIG: comma-separated numbers of lanes (runs trained together)."""
     num_rounds: Whole = 3
-    """Rounds of all measurements; medians are reported."""
+    """Rounds of measurements; medians are reported."""
     seconds: float = 3.0
-    """Length of each measurement."""
+    """Without CONFIG: length of each measurement in seconds."""
     out: Path | None = None
-    """Also write the JSON object into this file."""
+    """Also write the JSON object to this file."""
     json: bool = False
-    """Print one JSON object: speeds, operations, device, versions, and of CONFIG targets."""
+    """Print one JSON object: speeds, operations, device, versions, and with CONFIG targets."""
 
 
 def parse(argv: Sequence[str]) -> Flags:
@@ -57,30 +58,27 @@ def parse(argv: Sequence[str]) -> Flags:
     check_number("steps", flags.steps, 1, 1_000_000)
     check_number("seconds", flags.seconds, 0.01, 3_600)
     if flags.config is None and (flags.batch_sizes or flags.net_options):
-        raise ValueError("--batch-sizes and --net-options go with a CONFIG")
+        raise ValueError("--batch-sizes and --net-options require a CONFIG")
     return flags
 
 
 def run(flags: Flags) -> int:
-    """Measure, print and write. No compilation cache here: cold means cold."""
+    """Measure, print and write. The persistent compilation cache stays off, so that cold compile times are measured."""
     if flags.out is not None:
         if flags.out.is_dir():
-            raise ValueError(
-                f"--out {flags.out} is a folder: name a file in it, such as {flags.out}/bench.json"
-            )
+            raise ValueError(f"--out {flags.out} is a folder: name a file, such as {flags.out}/bench.json")
         make_writable(flags.out.parent)
     if flags.config is not None:
         facts, text = _of_config(flags, flags.config)
     else:
+        # 2.5 s to import, which --help and a bad flag must not wait for.
         from toylab.bench import run_benchmark
 
         lanes = read_values(int, flags.lanes)
-        note("about a minute with nothing else running: medians over rounds")
+        note("takes about a minute; run nothing else meanwhile; medians over rounds are reported")
         facts = run_benchmark(lanes, flags.num_rounds, flags.seconds)
         text = as_text
     if flags.out is not None:
-        from toylab.storage.atomic import atomic_write_json
-
         atomic_write_json(flags.out, plain(facts))
         note(f"written: {flags.out}")
     if flags.json:
@@ -90,12 +88,13 @@ def run(flags: Flags) -> int:
     return DONE
 
 
-def _of_config(flags: Flags, text: str) -> "tuple[dict[str, Any], Callable[[dict[str, Any]], str]]":
-    """The speed of one config, and how it is said."""
+def _of_config(flags: Flags, text: str) -> tuple[dict[str, Any], Callable[[dict[str, Any]], str]]:
+    """The measurements of one config, and the function that formats them."""
     config = find_config(text)
     if flags.net_options:
         config = config.replace(net_options={**config.net_options, **flags.net_options})
     sizes = read_values(int, flags.batch_sizes) if flags.batch_sizes else ()
+    # 2.5 s to import, which an unknown config must not wait for either.
     from toylab.bench.training import config_benchmark
 
     facts = config_benchmark(config, text, sizes, flags.steps, flags.num_rounds, tell=note)
@@ -103,7 +102,7 @@ def _of_config(flags: Flags, text: str) -> "tuple[dict[str, Any], Callable[[dict
 
 
 def config_text(facts: dict[str, Any]) -> str:
-    """The measurements of a config for a terminal."""
+    """The measurements of a config as text."""
     header = ["batch", "step", "steps/s", "examples/s", "F/example", "Tflop/s", "MFU", "GB", "compile s"]
     rows = [[str(row["batch_size"]), row["step"], *_cells(row)] for row in facts["rows"]]
     ratios = ", ".join(f"{ratio:.2f} at {size}" for size, ratio in facts["split_over_plain"].items())
@@ -114,8 +113,8 @@ def config_text(facts: dict[str, Any]) -> str:
         text_table(header, rows, 2),
         "",
         f"split over plain: {ratios or 'not measured'}",
-        "F: forward passes of the net; MFU: share of the device's bfloat16 peak by its data sheet; "
-        "GB: most so far in this process",
+        "F: forward passes of the net; MFU: fraction of the bfloat16 peak in the data sheet of the device; "
+        "GB: peak memory of this process so far",
     ]
     for aim in facts["targets"]:
         reached = {None: "", True: ", reached", False: ", MISSED"}[aim["reached"]]
@@ -141,7 +140,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
 
 
 def as_text(facts: dict[str, Any]) -> str:
-    """The measurements for a terminal."""
+    """The measurements of lanes as text."""
     rows = [
         [
             str(row["lanes"]),

@@ -1,22 +1,20 @@
-"""Where a command's settings come from: a packaged config, a file, a preset, or a run."""
+"""Finds the settings that a command's CONFIG names: a packaged config, a preset, a file, or a run folder."""
 
 from pathlib import Path
 
-from toylab.config import RunConfig
+from toylab.config import PRESETS, RunConfig, preset
+from toylab.configs import config_names, named_config, read_config_file
 from toylab.storage.untrusted import one_line, read_json
 
 MAX_BYTES = 8 * 2**20
 
 
 def find_config(text: str) -> RunConfig:
-    """The settings that ``text`` means: a packaged config, a preset, a TOML or JSON file, or those of a run folder.
+    """The settings that ``text`` names: a packaged config, a preset, a TOML or JSON file, or a run folder.
 
     Raises:
         ValueError: none of them, or one that cannot be read; one line.
     """
-    from toylab.config import PRESETS, preset
-    from toylab.configs import config_names, named_config, read_config_file
-
     path = Path(text)
     if not path.exists():
         if text in config_names():
@@ -24,14 +22,15 @@ def find_config(text: str) -> RunConfig:
         if text in PRESETS:
             return RunConfig(**preset(text))
     if path.is_dir():
+        # 1.5 s to import (pandas, SciPy), and only a run folder needs it.
         from toylab.experiments.results import read_config
 
         return read_config(path)
     if path.is_file():
         return read_config_file(path) if path.suffix == ".toml" else RunConfig.from_dict(_read_json(path))
     raise ValueError(
-        f"{text!r} is no run folder, no TOML or JSON file, no config ({', '.join(config_names())}) and no preset "
-        f"({', '.join(sorted(PRESETS))})"
+        f"unknown config {text!r}: expected a run folder, a TOML or JSON file, a packaged config "
+        f"({', '.join(config_names())}) or a preset ({', '.join(sorted(PRESETS))})"
     )
 
 

@@ -9,11 +9,13 @@ import tyro
 
 from toylab.cli import parsing
 from toylab.cli.output import print_json, text_table
-from toylab.cli.sample import MAX_NFE, check_number
+from toylab.cli.parsing import check_number
+from toylab.cli.sample import MAX_NFE
 from toylab.cli.settings import Whole
+from toylab.cli.start import start_jax
 from toylab.formatting import number
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # 2.7 s to import, which --help and a bad flag must not wait for
     from toylab.training import Run
 
 MAX_N, MAX_KEYS = 1_000_000, 1_000
@@ -22,26 +24,26 @@ NUM_KEYS = 4
 
 @dataclass(frozen=True)
 class Flags:
-    """Measure a run against fresh data; every score comes with its standard error, its n and its floor."""
+    """Score a run against fresh data; every score has its standard error, its n and its floor."""
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """Run folder."""
     metrics: str = "sliced_w1,sliced_w2"
     """Comma-separated names (`toylab list metrics`), or all."""
     features: str = ""
-    """Score images by a net's features instead: fdd-v1 (digits), ffd-v1 (fashion), or inception:PATH, which is FID."""
+    """Score images by the features of a net instead: fdd-v1 (digits), ffd-v1 (fashion), or inception:PATH (FID)."""
     reference: Path | None = None
-    """With --features: an npz with mu and sigma of the features of real images, in the place of those images."""
+    """With --features: an npz file with mu and sigma of the features of real images, used instead of those images."""
     guidance: float | None = None
-    """With --features: scale of classifier-free guidance of the samples."""
+    """With --features: scale of classifier-free guidance."""
     n: Whole | None = None
-    """Samples per key; by default 32768 (10000 images), or what the metric can afford."""
+    """Samples per key; by default 32768 (10000 for images), fewer where the metric is expensive."""
     num_keys: Whole | None = None
-    """Independent samples behind each standard error; by default 4, of images 1."""
+    """Independent sample sets per standard error; by default 4, for images 1."""
     nfe: Whole | None = None
-    """Network evaluations per sample; by default the method's own, 1 but for flow matching."""
+    """Network evaluations per sample; by default that of the method: 1, more for flow matching."""
     seed: Whole = 0
-    """Of noise, data and projections."""
+    """Seed of noise, data and projections."""
     json: bool = False
     """Print one JSON object: metric -> value, stderr, n, floor, num_keys, nfe."""
 
@@ -54,7 +56,7 @@ def parse(argv: Sequence[str]) -> Flags:
     if flags.num_keys is not None:
         check_number("num-keys", flags.num_keys, 1, MAX_KEYS)
     if not flags.features and (flags.reference or flags.guidance is not None):
-        raise ValueError("--reference and --guidance go with --features")
+        raise ValueError("--reference and --guidance require --features")
     if flags.nfe is not None:
         check_number("nfe", flags.nfe, 1, MAX_NFE)
     check_number("seed", flags.seed, 0, 2**20)
@@ -62,19 +64,19 @@ def parse(argv: Sequence[str]) -> Flags:
 
 
 def run(flags: Flags) -> int:
-    """Measure and print."""
+    """Measure and print the scores."""
+    # 0.5 s to import, which --help and a bad flag must not wait for.
     from toylab.metrics import metrics
 
     names = [name.strip() for name in flags.metrics.split(",")]
     if names != ["all"]:
         for name in names:
-            metrics.entry(name)  # unknown names need no training code
-    from toylab.cli.start import start_jax
-
-    start_jax()
+            metrics.entry(name)
+    # 2.7 s to import, which an unknown metric must not wait for either.
     from toylab.evaluation import applicable_metrics, evaluate
     from toylab.training import load
 
+    start_jax()
     trained = load(flags.run)
     if flags.features:
         return _score_images(trained, flags)
@@ -102,6 +104,7 @@ def run(flags: Flags) -> int:
 
 
 def _score_images(trained: "Run", flags: Flags) -> int:
+    # As in `run`: 2.7 s to import.
     from toylab.evaluation import NUM_IMAGES, evaluate_images
     from toylab.features import score_line
 

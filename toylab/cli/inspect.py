@@ -9,11 +9,12 @@ import tyro
 from toylab.cli import parsing
 from toylab.cli.configs import find_config
 from toylab.cli.output import print_json
+from toylab.cli.start import start_jax
 
 
 @dataclass(frozen=True)
 class Flags:
-    """Parameters, operations and memory of a configuration, before training."""
+    """Count parameters, operations and memory of a configuration before training."""
 
     config: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="CONFIG")]
     """A packaged config (`toylab list configs`), a preset, a TOML or JSON file of settings, or a run folder."""
@@ -29,11 +30,10 @@ def parse(argv: Sequence[str]) -> Flags:
 def run(flags: Flags) -> int:
     """Count and print."""
     config = find_config(flags.config)
-    from toylab.cli.start import start_jax
-
-    start_jax()
+    # 2.5 s to import, which --help, a bad flag and an unknown config must not wait for.
     from toylab.training.cost import cost
 
+    start_jax()
     facts = cost(config)
     if flags.json:
         print_json(facts)

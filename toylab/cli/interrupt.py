@@ -1,9 +1,9 @@
-"""Ctrl-C at any moment ends a command, also where a library would swallow it.
+"""Makes Ctrl-C end a command at any moment, even where a library would swallow the KeyboardInterrupt.
 
-A KeyboardInterrupt that is raised inside a callback of the garbage collector, a destructor or a C++ library is printed
-and forgotten, and the command goes on. So it is raised again until it arrives, and not printed: what calls
-`PyErr_Print` (NumPy's C interface, when its import ends) goes through `sys.excepthook`. Only the standard library is
-imported here: these are the first lines that run.
+A KeyboardInterrupt raised inside a callback of the garbage collector, a destructor or a C++ library is printed and then
+discarded, and the command would go on. It is therefore raised again every half second until it reaches the command, and
+not printed: code that calls `PyErr_Print` (NumPy's C interface at the end of its import) goes through
+`sys.excepthook`. Only the standard library is imported here, because this code runs before all other imports.
 """
 
 import contextlib
@@ -13,47 +13,48 @@ import threading
 from collections.abc import Iterator
 
 AGAIN_SECONDS = 0.5
-"""Time after which an interrupt that did not arrive is raised again."""
+"""Interval at which KeyboardInterrupt is raised again."""
 
 
 @contextlib.contextmanager
-def insistent() -> Iterator[threading.Event]:
-    """An event that says whether there was a Ctrl-C; KeyboardInterrupt is raised until the block is left.
+def reraise_interrupts() -> Iterator[threading.Event]:
+    """After Ctrl-C, raise KeyboardInterrupt until the block is left; yields the event that is set by Ctrl-C.
 
-    Training has a handler of its own while it trains: it saves first.
+    Outside the main thread nothing is installed, since signals arrive in the main thread only. While it trains,
+    training installs its own handler, which saves the state first.
     """
-    asked = threading.Event()
+    interrupted = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield asked
+        yield interrupted
         return
 
     def handle(signum, frame):
-        asked.set()
+        interrupted.set()
         if hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS)
         raise KeyboardInterrupt
 
     hooks = sys.unraisablehook, sys.excepthook
 
-    def forget_unraisable(event):
+    def ignore_unraisable(event):
         if event.exc_type is not KeyboardInterrupt:
             hooks[0](event)
 
-    def forget_printed(kind, error, trace):
+    def ignore_printed(kind, error, trace):
         if not issubclass(kind, KeyboardInterrupt):
             hooks[1](kind, error, trace)
 
-    wanted = [signal.SIGINT, *([signal.SIGALRM] if hasattr(signal, "SIGALRM") else [])]
-    previous = {number: signal.signal(number, handle) for number in wanted}
-    sys.unraisablehook, sys.excepthook = forget_unraisable, forget_printed
+    signals = [signal.SIGINT, *([signal.SIGALRM] if hasattr(signal, "SIGALRM") else [])]
+    previous = {number: signal.signal(number, handle) for number in signals}
+    sys.unraisablehook, sys.excepthook = ignore_unraisable, ignore_printed
     try:
-        yield asked
+        yield interrupted
     finally:
         if hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in previous.items():
             signal.signal(number, handler)
-        if sys.unraisablehook is forget_unraisable:
+        if sys.unraisablehook is ignore_unraisable:
             sys.unraisablehook = hooks[0]
-        if sys.excepthook is forget_printed:
+        if sys.excepthook is ignore_printed:
             sys.excepthook = hooks[1]

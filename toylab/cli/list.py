@@ -8,6 +8,7 @@ import tyro
 
 from toylab.cli import parsing
 from toylab.cli.output import print_json
+from toylab.config import PRESETS
 
 KINDS = (
     "datasets", "methods", "proxies", "coefficients", "time_samplers", "metrics", "image_sets", "nets", "presets",
@@ -17,7 +18,7 @@ KINDS = (
 
 @dataclass(frozen=True)
 class Flags:
-    """Names of one kind, each with one line about it."""
+    """List the names of one kind, each with a one-line summary."""
 
     kind: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="KIND")]
     """datasets, methods, proxies, coefficients, time_samplers, metrics, image_sets, nets, presets or configs."""
@@ -26,7 +27,7 @@ class Flags:
 
 
 def parse(argv: Sequence[str]) -> Flags:
-    """The flags, with a kind that there is."""
+    """The flags, with a known kind."""
     flags = parsing.parse("list", Flags, argv)
     if flags.kind not in KINDS:
         raise ValueError(f"unknown kind {flags.kind!r}; choices: {', '.join(KINDS)}")
@@ -46,10 +47,9 @@ def run(flags: Flags) -> int:
 
 
 def _summaries(kind: str) -> dict[str, str]:
-    if kind == "presets":  # the one kind that needs no JAX
-        from toylab.config import PRESETS
-
+    if kind == "presets":
         return {name: PRESETS[name].summary for name in sorted(PRESETS)}
+    # The other kinds import JAX (2.1 s), which presets, --help and a bad kind must not wait for.
     from toylab.catalogue import describe
 
     return describe(kind)

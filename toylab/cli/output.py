@@ -1,4 +1,4 @@
-"""What commands print: results on standard output, everything else on standard error."""
+"""Output of commands: results on standard output, everything else on standard error."""
 
 import json
 import math
@@ -8,12 +8,12 @@ from typing import Any
 
 
 def note(message: str) -> None:
-    """One line for the user, kept away from the results."""
+    """Print one line to standard error, so that it does not mix with the results."""
     print(message, file=sys.stderr, flush=True)
 
 
 def print_json(value: Mapping[str, Any]) -> None:
-    """Print one JSON object; NaN and infinity become null, since JSON has neither."""
+    """Print one JSON object; NaN and infinity become null, because JSON has neither."""
     print(json.dumps(plain(value), indent=2, allow_nan=False))
 
 

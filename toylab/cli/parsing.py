@@ -1,4 +1,4 @@
-"""Flags by tyro, with its boxed errors folded into the one line that a terminal or a script can use."""
+"""Parses flags with tyro and reduces its boxed error messages to one line; checks of single flags."""
 
 import contextlib
 import io
@@ -14,7 +14,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class UsageError(ValueError):
-    """Words on the command line that cannot be understood."""
+    """Raised for arguments that cannot be parsed."""
 
 
 def parse(command: str, into: type[T], argv: Sequence[str]) -> T:
@@ -33,11 +33,11 @@ def parse(command: str, into: type[T], argv: Sequence[str]) -> T:
     except SystemExit as stop:
         if not stop.code:
             raise
-        raise UsageError(_fold(errors.getvalue())) from None
+        raise UsageError(_one_line(errors.getvalue())) from None
 
 
 def peek(argv: Sequence[str], flag: str) -> str | None:
-    """The value of ``flag`` before the rest can be parsed: the last ``--flag value`` or ``--flag=value``."""
+    """The last value of ``flag`` (``--flag value`` or ``--flag=value``), before the other arguments can be parsed."""
     value = None
     for word, following in zip(argv, [*argv[1:], ""], strict=True):
         if word == flag:
@@ -47,10 +47,17 @@ def peek(argv: Sequence[str], flag: str) -> str | None:
     return value
 
 
-def _fold(box: str) -> str:
+def check_number(name: str, value: float, low: float, high: float) -> None:
+    """Raise ValueError where the value of the flag ``name`` is outside [low, high]."""
+    if not low <= value <= high:
+        raise ValueError(f"--{name} must lie in [{low}, {high}], got {value}")
+
+
+def _one_line(box: str) -> str:
     """The message at the top of tyro's box, and its suggestion, as one line.
 
-    Its title is part of the frame where the terminal knows lines, else a section of its own between dashes.
+    The title of the box is part of the frame where the terminal has line characters, otherwise a section of its own
+    between dashes.
     """
     sections: list[list[str]] = [[]]
     for line in _COLOUR.sub("", box).splitlines():

@@ -12,16 +12,18 @@ from jaxtyping import Float
 
 from toylab.cli import parsing
 from toylab.cli.output import note, print_json
+from toylab.cli.parsing import check_number
 from toylab.cli.settings import Whole
+from toylab.cli.start import start_jax
 from toylab.storage.atomic import atomic_write_bytes
 
 MAX_SAMPLES, MAX_NFE = 10_000_000, 10_000
-"""As `Run.sample` has them."""
+"""The limits of `Run.sample`."""
 
 
 @dataclass(frozen=True)
 class Flags:
-    """Draw samples from a run: to a file, or as csv to standard output."""
+    """Draw samples from a run and write them to a file, or as csv to standard output."""
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """Run folder."""
@@ -30,17 +32,17 @@ class Flags:
     nfe: Whole = 1
     """Network evaluations per sample."""
     guidance: float | None = None
-    """Scale of classifier-free guidance, for data with classes; twice the evaluations."""
+    """Scale of classifier-free guidance, for data with classes; doubles the network evaluations."""
     seed: Whole = 0
-    """Of the noise: the same seed gives the same noise to every run."""
+    """Seed of the noise; the same seed gives every run the same noise."""
     out: Path | None = None
-    """File to write: .npz (array 'generated'), .csv, or .png of images; standard output by default."""
+    """File to write: .npz (array 'generated'), .csv, or .png for images; by default csv to standard output."""
     json: bool = False
-    """Print one JSON object: what was written, or the samples themselves without --out."""
+    """Print one JSON object: path and settings of the file, or the samples themselves without --out."""
 
 
 def parse(argv: Sequence[str]) -> Flags:
-    """The flags, with numbers in range and an ending that is known."""
+    """The flags, checked: numbers in range, a known file ending."""
     flags = parsing.parse("sample", Flags, argv)
     check_number("n", flags.n, 1, MAX_SAMPLES)
     check_number("nfe", flags.nfe, 1, MAX_NFE)
@@ -51,16 +53,15 @@ def parse(argv: Sequence[str]) -> Flags:
 
 
 def run(flags: Flags) -> int:
-    """Draw and write."""
-    from toylab.cli.start import start_jax
-
-    start_jax()
+    """Draw the samples and write them."""
+    # 2.7 s to import, which --help and a bad flag must not wait for.
     from toylab.training import load
 
+    start_jax()
     trained = load(flags.run)
     image = trained.dataset.shape.image
     if flags.out is not None and flags.out.suffix == PICTURE and image is None:
-        raise ValueError(f"--out {flags.out}: {trained.config.dataset} has no images; choices: .npz, .csv")
+        raise ValueError(f"--out {flags.out}: {trained.config.dataset} has no images; choose .npz or .csv")
     points = trained.sample(flags.n, nfe=flags.nfe, seed=flags.seed, guidance=flags.guidance)
     facts = {"n": len(points), "dim": points.shape[1], "nfe": flags.nfe, "seed": flags.seed}
     if flags.out is not None:
@@ -75,14 +76,9 @@ def run(flags: Flags) -> int:
     return 0
 
 
-def check_number(name: str, value: float, low: float, high: float) -> None:
-    """Raise ValueError where the flag ``name`` is outside [low, high]."""
-    if not low <= value <= high:
-        raise ValueError(f"--{name} must lie in [{low}, {high}], got {value}")
-
-
 def _encoded(suffix: str, points: Float[np.ndarray, "n dim"], image: tuple[int, int, int] | None) -> bytes:
     if suffix == PICTURE and image is not None:
+        # Matplotlib takes 0.9 s to import, and only this format needs it.
         from toylab.plots.images import grid_png
 
         return grid_png(points.reshape(-1, *image))
@@ -92,9 +88,8 @@ def _encoded(suffix: str, points: Float[np.ndarray, "n dim"], image: tuple[int, 
 def _csv(points: Float[np.ndarray, "n dim"]) -> bytes:
     text = io.StringIO()
     header = ",".join(f"x{axis}" for axis in range(points.shape[1]))
-    np.savetxt(
-        text, points, delimiter=",", header=header, comments="", fmt="%.9g"
-    )  # 9 digits: float32 exactly
+    # Nine significant digits represent every float32 exactly.
+    np.savetxt(text, points, delimiter=",", header=header, comments="", fmt="%.9g")
     return text.getvalue().encode()
 
 

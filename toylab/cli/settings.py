@@ -1,4 +1,4 @@
-"""Every field of `RunConfig` as a flag: one value each for a run, lists and ranges for a sweep."""
+"""Flags for every field of `RunConfig`: one value each for a run, lists and ranges for a sweep."""
 
 import ast
 import dataclasses
@@ -21,11 +21,11 @@ MAX_RANGE = 100_000
 
 
 def settings_class(defaults: Mapping[str, Any], many: bool = False) -> type:
-    """A dataclass with the fields of `RunConfig`, for the command line.
+    """A dataclass with the fields of `RunConfig`, from which tyro makes flags.
 
     Args:
-        defaults: field -> value where its flag is absent.
-        many: whether a flag takes several values (``0,0.5,1``, ``0:8``): then fields are tuples, but options.
+        defaults: field -> value used where its flag is absent.
+        many: whether a flag takes several values (``0,0.5,1``, ``0:8``); fields are then tuples, except options.
     """
     fields = []
     for name in FIELDS:
@@ -56,7 +56,7 @@ def field_help() -> dict[str, str]:
 
 
 def read_value(kind: type, text: str) -> Any:
-    """``text`` as int (1e4 and 10_000 count), float or str.
+    """``text`` as int (1e4 and 10_000 are accepted), float or str.
 
     Raises:
         ValueError: not a number.
@@ -73,10 +73,10 @@ def read_value(kind: type, text: str) -> Any:
 
 
 def read_whole(text: str) -> int:
-    """``text`` as a whole number; 1e4 and 10_000 count.
+    """``text`` as a whole number; 1e4 and 10_000 are accepted.
 
     Raises:
-        ValueError: not one.
+        ValueError: not a whole number.
 
     >>> read_whole("1e3")
     1000
@@ -103,15 +103,15 @@ def read_values(kind: type, text: str) -> tuple[Any, ...]:
         elif part.strip():
             values.append(read_value(kind, part.strip()))
         else:
-            raise ValueError(f"{text!r} has an empty place")
+            raise ValueError(f"{text!r} has an empty item between commas")
     return tuple(dict.fromkeys(values))
 
 
 def read_options(words: Sequence[str]) -> dict[str, Any]:
-    """Options from one JSON object, or from words ``key=value`` whose values are JSON where they can be.
+    """Options from one JSON object, or from ``key=value`` words; a value that is not JSON is taken as text.
 
     Raises:
-        ValueError: neither of the two.
+        ValueError: neither a JSON object nor ``key=value``.
 
     >>> read_options(["separation=8.0", "name=left"])
     {'separation': 8.0, 'name': 'left'}
@@ -174,10 +174,10 @@ def _spec(
 
 
 Whole = Annotated[int, _spec(1, "INT", lambda words: read_whole(words[0]), lambda value: [str(value)])]
-"""A whole number on the command line, as the settings of a run are written: 1e4 counts."""
+"""Type of a flag that takes a whole number; 1e4 is accepted, as in the settings of a run."""
 
 Options = Annotated[Any, _spec("*", "KEY=VALUE...|JSON", read_options, lambda options: _words(options))]
-"""Words ``key=value`` or one JSON object, as an option of a command."""
+"""Type of a flag that takes ``key=value`` words or one JSON object."""
 
 _METAVARS = {int: "INT", float: "FLOAT", str: "NAME"}
 

@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from toylab.cli import parsing
+from toylab.cli.configs import find_config
 from toylab.cli.dispatch import DIVERGED, DONE, INTERRUPTED, REQUEUE
 from toylab.cli.folders import claim, default_run_folder
 from toylab.cli.output import note, print_json
 from toylab.cli.settings import settings_class, settings_of
-from toylab.config import RunConfig
+from toylab.cli.start import start_jax
+from toylab.config import RunConfig, preset
 from toylab.formatting import number
+from toylab.storage.points_file import read_points
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # 2.7 s to import, which --help and a bad flag must not wait for
     from toylab.training import Run
 
 
@@ -27,45 +30,45 @@ if TYPE_CHECKING:
 class Flags:
     """Train one run and save it as a folder.
 
-    Ctrl-C saves the state, and --resume continues to the same result, bit for bit.
+    Ctrl-C saves the state; --resume continues the run, and the result is bit-identical.
     """
 
     config: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="CONFIG")] = None
-    """Settings to start from: a packaged config (`toylab list configs`), a TOML file; other flags win."""
+    """Settings to start from: a packaged config (`toylab list configs`), a TOML or JSON file; flags override them."""
     preset: str | None = None
-    """Named settings to start from (`toylab list presets`); other flags win."""
+    """Preset to start from (`toylab list presets`); flags override it."""
     points: Path | None = None
-    """Your own data: a csv, npy or npz file of points in the plane."""
+    """Your own data: a csv, npy or npz file of 2-D points."""
     out: Path | None = None
     """Run folder to write; by default runs/<dataset>-<method>-b<beta>-s<seed>."""
     resume: Path | None = None
-    """Run folder to continue where it was interrupted."""
+    """Run folder of an interrupted run to continue."""
     layout: Literal["auto", "none", "data", "zero3"] = "auto"
-    """Devices of one run: none (one device), data (rows of the batch on all of them), zero3 (parameters too); auto is
-    data on several accelerators, where the batch divides, and with --processes."""
+    """Layout over devices: none (one device), data (the batch is divided between them), zero3 (the parameters too);
+    auto is data with --processes or on several accelerators that divide the batch, otherwise none."""
     processes: str = ""
-    """Processes that train this run together: auto (what the cluster says), or HOST:PORT,i/n of process i of n."""
+    """Processes that train this run together: auto (read from the cluster), or HOST:PORT,i/n for process i of n."""
     json: bool = False
     """Print one JSON object about the finished run."""
 
 
 def parse(argv: Sequence[str]) -> tuple[Flags, RunConfig]:
-    """The flags, and the settings they make.
+    """The flags, and the configuration of the run.
 
     Raises:
-        ValueError: a bad flag or value, an unreadable file, flags that exclude each other.
+        ValueError: a bad flag or value, an unreadable file, flags that cannot be combined.
     """
     base = base_settings(argv, takes_config=True)
     into = with_settings(Flags, settings_class(base))
     flags = parsing.parse("train", into, argv)
     if flags.resume and (flags.out or flags.points or flags.preset or flags.config):
         raise ValueError(
-            "--resume takes its settings and its folder from the run: drop CONFIG, --out, --points and --preset"
+            "--resume takes settings and folder from the run: remove CONFIG, --out, --points and --preset"
         )
     if flags.processes and flags.layout == "none":
-        raise ValueError("--processes share one run: its --layout is data or zero3, not none")
+        raise ValueError("--processes requires --layout data or zero3, got none")
     if flags.config and flags.preset:
-        raise ValueError(f"the config {flags.config!r} and --preset {flags.preset} exclude each other")
+        raise ValueError(f"CONFIG {flags.config!r} and --preset {flags.preset} cannot be combined")
     settings = settings_of(flags.settings)
     if flags.points:
         settings = with_points(settings, base, flags.points)
@@ -73,22 +76,25 @@ def parse(argv: Sequence[str]) -> tuple[Flags, RunConfig]:
     if flags.resume and (
         changed := [name for name, value in config.to_dict().items() if value != base[name]]
     ):
-        raise ValueError(f"--resume continues a run as it was: {changed[0].replace('_', '-')} cannot change")
+        raise ValueError(
+            f"--resume keeps the settings of the run: --{changed[0].replace('_', '-')} cannot change"
+        )
     return flags, config
 
 
 def run(parsed: tuple[Flags, RunConfig]) -> int:
-    """Train, save and say where."""
+    """Train, save and report."""
     flags, config = parsed
-    from toylab.cli.start import start_jax
+    # 2.7 s to import together, which --help and a bad flag must not wait for.
     from toylab.devices.processes import is_first
 
-    meet(flags.processes)
+    # Before the other imports: JAX must know all processes before it computes anything.
+    join_processes(flags.processes)
     start_jax()
     from toylab.training import TrainingInterrupted, load, train
     from toylab.training.experiment import build_experiment
 
-    build_experiment(config)  # names and options are wrong or right before any folder is made
+    build_experiment(config)  # raises for bad names and options before any folder is created
     started = load(flags.resume) if flags.resume else None
     if started is not None and started.status == "done":
         return _already_finished(started, flags.json)
@@ -101,11 +107,11 @@ def run(parsed: tuple[Flags, RunConfig]) -> int:
             result, requeue = train(config, path=path, resume=started, layout=layout), False
         except TrainingInterrupted as stop:
             result, requeue = stop.runs[0], stop.requeue
-        return _report(result, time.perf_counter() - begin, flags.json, requeue)
+        return _report(result, time.perf_counter() - begin, flags.json, requeue, is_first())
 
 
 def with_settings(flags: type, settings: type) -> type:
-    """The dataclass ``flags`` with one field more, the settings of a run, whose flags have no prefix."""
+    """The dataclass ``flags`` with an additional field of type ``settings``, whose flags have no prefix."""
     return dataclasses.make_dataclass(
         "Flags",
         [("settings", tyro.conf.OmitArgPrefixes[settings], dataclasses.field(default_factory=settings))],
@@ -116,32 +122,27 @@ def with_settings(flags: type, settings: type) -> type:
 
 
 def base_settings(argv: Sequence[str], takes_config: bool = False) -> dict[str, Any]:
-    """The settings that flags change: those of --resume, CONFIG (if it may be given), --preset, or the defaults."""
+    """The settings before flags are applied: those of --resume, CONFIG (if allowed), --preset, or the defaults."""
     if folder := parsing.peek(argv, "--resume"):
+        # 1.5 s to import (pandas, SciPy), and only --resume needs it.
         from toylab.experiments.results import read_config
 
         return read_config(Path(folder)).to_dict()
     if takes_config and argv and not argv[0].startswith("-"):
-        from toylab.cli.configs import find_config
-
         return find_config(argv[0]).to_dict()
     if name := parsing.peek(argv, "--preset"):
-        from toylab.config import preset
-
         return RunConfig(**preset(name)).to_dict()
     return RunConfig().to_dict()
 
 
 def with_points(settings: dict[str, Any], base: dict[str, Any], path: Path) -> dict[str, Any]:
-    """``settings`` on the points of a file; options of the dataset (std) stay.
+    """``settings`` with the points of a file as the dataset; options from flags (std) are kept.
 
     Raises:
-        ValueError: another dataset was asked for too, or the file is not one of points.
+        ValueError: --dataset names another dataset, or the file cannot be read as points.
     """
-    from toylab.storage.points_file import read_points
-
     if settings["dataset"] not in (base["dataset"], "points"):
-        raise ValueError(f"--points and --dataset {settings['dataset']} exclude each other")
+        raise ValueError(f"--points and --dataset {settings['dataset']} cannot be combined")
     own = {
         key: value for key, value in settings["dataset_options"].items() if key not in base["dataset_options"]
     }
@@ -150,14 +151,14 @@ def with_points(settings: dict[str, Any], base: dict[str, Any], path: Path) -> d
 
 @contextlib.contextmanager
 def no_divergence_warning() -> Iterator[None]:
-    """Silence the library's warning: the command says it in its own line and its exit code."""
+    """Silence the warning of the library about divergence, which the command reports by a line and its exit code."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".* diverged at step", category=RuntimeWarning)
         yield
 
 
 def summary(run: "Run") -> dict[str, Any]:
-    """What is worth knowing of a run that has just been trained."""
+    """Facts about a run that has just been trained, as JSON types."""
     last = {} if run.history.empty else run.history.iloc[-1].to_dict()
     return {
         "path": str(run.path),
@@ -176,7 +177,7 @@ def summary(run: "Run") -> dict[str, Any]:
 
 
 def _already_finished(run: "Run", as_json: bool) -> int:
-    """--resume of a run that needs nothing: say so and touch nothing."""
+    """Report that the run of --resume is already finished; nothing is written."""
     if as_json:
         print_json({**summary(run), "seconds": 0.0, "diverged_at": None})
     note(
@@ -185,14 +186,15 @@ def _already_finished(run: "Run", as_json: bool) -> int:
     return DONE
 
 
-def meet(processes: str) -> None:
-    """Join the other processes of a run, if ``processes`` names any: auto, or HOST:PORT,i/n.
+def join_processes(processes: str) -> None:
+    """Connect to the other processes of a run if ``processes`` is not empty: auto, or HOST:PORT,i/n.
 
     Raises:
-        ValueError: not of that form, or they do not meet.
+        ValueError: not of that form, or the connection fails.
     """
     if not processes:
         return
+    # JAX takes 0.8 s to import.
     from toylab.devices.processes import join
 
     if processes == "auto":
@@ -201,20 +203,21 @@ def meet(processes: str) -> None:
     coordinator, comma, part = processes.rpartition(",")
     index, slash, count = part.partition("/")
     if not (comma and slash and ":" in coordinator and index.isdecimal() and count.isdecimal()):
-        raise ValueError(f"--processes must be auto or look like HOST:PORT,0/2, got {processes!r}")
+        raise ValueError(
+            f"invalid --processes {processes!r}: expected auto or HOST:PORT,i/n, such as localhost:1234,0/2"
+        )
     port = coordinator.rpartition(":")[2]
     if not (port.isdecimal() and 1 <= int(port) <= 65_535):
         raise ValueError(f"the port of --processes must lie in [1, 65535], got {port!r}")
     if not int(index) < int(count):
-        raise ValueError(f"--processes names process {index} of {count}, counted from 0")
+        raise ValueError(f"--processes names process {index} of {count}; the first process is 0")
     join(coordinator, int(index), int(count))
 
 
-def _report(run: "Run", seconds: float, as_json: bool, requeue: bool) -> int:
-    from toylab.devices.processes import is_first
-
+def _report(run: "Run", seconds: float, as_json: bool, requeue: bool, is_first: bool) -> int:
+    """Print the result of training, in the first process only, and return the exit code."""
     facts = {**summary(run), "seconds": round(seconds, 3), "diverged_at": run.diverged_at}
-    if as_json and is_first():
+    if as_json and is_first:
         print_json(facts)
     if run.status == "unfinished":
         note(f"interrupted at step {run.step} of {run.config.steps}, state saved; continue with:")
@@ -226,7 +229,7 @@ def _report(run: "Run", seconds: float, as_json: bool, requeue: bool) -> int:
             f"learning_rate={run.config.learning_rate:g}; the state before it is saved in {run.path}"
         )
         return DIVERGED
-    if not as_json and is_first():
+    if not as_json and is_first:
         score = ""
         if facts["sw1"] is not None and run.config.eval_samples:
             score = f", sw1 {number(facts['sw1'])} (floor {number(facts['sw1_floor'])}, n {facts['n']})"

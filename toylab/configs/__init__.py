@@ -1,6 +1,6 @@
-"""Whole runs as files: every setting that differs from the defaults, in TOML, with what to expect of it. No jax.
+"""Packaged configs: TOML files with all settings of a run that differ from the defaults. No jax.
 
-The head of each file states its command, its run time and the score that was measured, or that none was.
+The comment at the top of each file states the command, the run time and the score, or that they were not measured.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ def config_names() -> list[str]:
 
 
 def named_config(name: str) -> RunConfig:
-    """The packaged config called ``name``.
+    """The settings of the packaged config ``name``.
 
     Raises:
         ValueError: no such config; the message names the choices.
@@ -29,7 +29,7 @@ def named_config(name: str) -> RunConfig:
 
 
 def summary(name: str) -> str:
-    """The first line of a packaged config."""
+    """The summary of a packaged config: its first line."""
     return (FOLDER / f"{name}.toml").read_text(encoding="utf-8").split("\n", 1)[0].lstrip("# ")
 
 

@@ -1,4 +1,4 @@
-"""Files: run folders, checkpoints, points of a user. Written atomically, checked before they are used.
+"""Files on disk: run folders, checkpoints, point files, caches. Written atomically, checked when read.
 
-No module but `checkpoint` imports jax.
+Only `checkpoint` imports jax.
 """

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all, also when the machine stops half way."""
+"""Atomic writes of files and folders: after a crash, the old content or the new one is there, never a mix."""
 
 import contextlib
 import json
@@ -9,20 +9,20 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-# Endings of hidden siblings: a folder being written, and one moved aside while its successor takes its place.
+# Suffixes of hidden siblings: a file or folder being written, and the old folder while it is being replaced.
 WRITING, ASIDE = ".writing", ".aside"
 
 
 def atomic_write_text(path: str | os.PathLike, text: str) -> None:
-    """Write ``text`` (UTF-8) to ``path``, as ``atomic_write_bytes`` does."""
+    """Write ``text`` (UTF-8) to ``path`` as ``atomic_write_bytes`` does."""
     atomic_write_bytes(path, text.encode())
 
 
 def atomic_write_bytes(path: str | os.PathLike, content: bytes) -> None:
-    """Write ``content`` to ``path``: readers see the old file or the new one, never a part.
+    """Write ``content`` to ``path``: readers see the old file or the new one, never a part of it.
 
     Raises:
-        OSError: the file cannot be written; the old one is untouched; the error names the file.
+        OSError: the file cannot be written; the old one is unchanged; the error names the file.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{WRITING}")
@@ -36,37 +36,38 @@ def atomic_write_bytes(path: str | os.PathLike, content: bytes) -> None:
     except OSError as error:
         if error.filename is None:
             raise
-        # Not the temporary file, which nobody knows.
+        # Name the target, not the temporary file.
         raise OSError(error.errno, os.strerror(error.errno or 0), str(path)) from None
     fsync(path.parent)
 
 
 def atomic_write_json(path: str | os.PathLike, value: Any) -> None:
-    """Write ``value`` as JSON to ``path``, as ``atomic_write_text`` does.
+    """Write ``value`` as JSON to ``path`` as ``atomic_write_bytes`` does.
 
     Raises:
-        ValueError: ``value`` holds NaN or infinity, which JSON does not know.
-        TypeError: ``value`` holds something that is not JSON.
-        OSError: the file cannot be written; the old one is untouched.
+        ValueError: ``value`` holds NaN or infinity, which JSON does not have.
+        TypeError: ``value`` holds an object that is not JSON.
+        OSError: the file cannot be written; the old one is unchanged.
     """
     atomic_write_text(path, json_text(value))
 
 
 def json_text(value: Any) -> str:
-    """``value`` as indented JSON with a final newline; raises as ``atomic_write_json``."""
+    """``value`` as indented JSON with a final newline; raises ValueError or TypeError as ``atomic_write_json`` does."""
     return json.dumps(value, indent=2, allow_nan=False) + "\n"
 
 
 @contextlib.contextmanager
 def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
-    """Give an empty folder to fill; on leaving it takes the place of ``path``, whose old content is deleted.
+    """Context manager: yields an empty folder, which replaces ``path`` when the block ends.
 
-    No system call swaps two folders on every system, so the old one is moved aside, the new one moved in, and
-    the old one deleted. A crash between the two moves leaves the old one aside, where ``locate_folder`` finds
-    it until the next write succeeds. An exception inside the block leaves ``path`` as it was.
+    Not every operating system can swap two folders in one call. The old folder is therefore renamed to a hidden
+    sibling, the new one is renamed to ``path``, and the old one is deleted. After a crash between the two renames
+    ``locate_folder`` finds the old folder until the next write succeeds. An exception inside the block leaves
+    ``path`` as it was.
 
     Raises:
-        OSError: a folder cannot be made or moved; the old one is untouched, or aside.
+        OSError: a folder cannot be made or renamed; the old content is unchanged, in place or in the hidden sibling.
     """
     path = Path(path).resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +85,7 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
         try:
             os.rename(new, path)
         except OSError:
-            # Back at once; if even that fails, readers still find it aside.
+            # Undo the first rename. If that fails too, readers find the old folder through locate_folder.
             if old.exists():
                 with contextlib.suppress(OSError):
                     os.rename(old, path)
@@ -96,12 +97,12 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def carry_over(old: Path, new: Path, but: Collection[str]) -> None:
-    """Give the folder ``new`` all entries of ``old`` except those called ``but`` and ours in passing.
+    """Copy all entries of the folder ``old`` into ``new``, except those named in ``but`` and temporary ones.
 
-    Files are linked where the disk knows links: however large they are, it takes no time and no space.
+    Files are hard-linked where the file system supports it, so that large files cost no time and no space.
 
     Raises:
-        OSError: an entry that cannot be copied.
+        OSError: an entry cannot be copied.
     """
     if not old.is_dir():
         return
@@ -122,10 +123,10 @@ def _link_or_copy(source: str | os.PathLike, target: str | os.PathLike) -> None:
 
 
 def check_writable(folder: str | os.PathLike) -> None:
-    """See that something can be written into ``folder``, or where it would be made; leaves nothing behind.
+    """Check that a file can be created in ``folder``, or in its nearest existing parent; leaves nothing behind.
 
     Raises:
-        OSError: it cannot; the error names the folder that exists.
+        OSError: no file can be created; the error names the existing folder.
     """
     folder = Path(folder).resolve()
     while not folder.exists() and folder.parent != folder:
@@ -139,25 +140,25 @@ def check_writable(folder: str | os.PathLike) -> None:
 
 
 def locate_folder(path: str | os.PathLike) -> Path:
-    """Where the folder ``path`` is: itself, or the newest one moved aside by a write that never ended."""
+    """Current place of the folder ``path``: itself, or its newest hidden sibling after an interrupted replacement."""
     path = Path(path).resolve()
     if path.exists():
         return path
     ages = []
     for aside in _asides(path):
-        # A writer may be done with it by now.
+        # A writer may delete it at the same time.
         with contextlib.suppress(FileNotFoundError):
             ages.append((aside.stat().st_mtime, aside))
     return max(ages)[1] if ages else path
 
 
 def is_temporary(name: str) -> bool:
-    """Whether a file or folder of this name is one of ours in passing."""
+    """Whether a file or folder of this name is a temporary one of this module."""
     return name.startswith(".") and name.endswith((WRITING, ASIDE))
 
 
 def target_of_aside(path: Path) -> Path | None:
-    """The folder that ``path`` was moved aside for, or None if it is not an aside folder."""
+    """The folder whose old content ``path`` holds, or None if ``path`` is not such a hidden sibling."""
     parts = path.name.rsplit(".", 2)
     if not (path.name.startswith(".") and len(parts) == 3 and f".{parts[2]}" == ASIDE):
         return None
@@ -165,9 +166,9 @@ def target_of_aside(path: Path) -> Path | None:
 
 
 def fsync(path: Path) -> None:
-    """Force a file, or the entries of a folder, to the disk."""
+    """Flush a file, or the entries of a folder, to disk."""
     if path.is_dir() and os.name == "nt":
-        return  # Windows cannot open a folder
+        return  # Windows cannot open a folder.
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""A user's own points, from a csv, npy or npz file that nobody has checked."""
+"""Reads a user's points from an untrusted csv, npy or npz file."""
 
 import csv
 import os
@@ -30,19 +30,19 @@ def read_points(path: str | os.PathLike) -> Float[np.ndarray, "n 2"]:
 def parse_points(data: bytes, filename: str) -> Float[np.ndarray, "n 2"]:
     """The points (n, 2) in the content of a file, 16 <= n <= 20,000, as float64.
 
-    The ending of ``filename`` decides: csv (two columns of numbers, a header line or none), npy, or npz with
-    a single array or one called ``points``. Never unpickles.
+    The ending of ``filename`` selects the format: csv (two columns of numbers, with or without a header line), npy, or
+    npz with a single array or one called ``points``. Never unpickles.
 
     Raises:
-        ValueError: another ending, text, NaN, a column too many or too few, too many or too few points, a
-            file that is too large or damaged; one line that names the file and the problem.
+        ValueError: another ending, text, NaN, a wrong number of columns or points, or a file that is too large or
+            damaged; one line that names the file and the problem.
     """
     name = Path(filename).name
     ending = name.rsplit(".", 1)[-1].lower() if "." in name else ""
     readers = {"csv": _parse_csv, "npy": _parse_npy, "npz": _parse_npz}
     try:
         if ending not in readers:
-            raise ValueError(f"unknown kind of file {ending!r}; choices: {', '.join(readers)}")
+            raise ValueError(f"unknown file type {ending!r}; choices: {', '.join(readers)}")
         if len(data) > MAX_BYTES:
             raise ValueError(f"is larger than {MAX_BYTES} bytes")
         return _checked(readers[ending](data))
@@ -52,15 +52,19 @@ def parse_points(data: bytes, filename: str) -> Float[np.ndarray, "n 2"]:
 
 def _checked(points: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n 2"]:
     if points.shape[1] != 2:
-        raise ValueError(f"has {points.shape[1]} columns, a point has 2")
+        raise ValueError(f"has {_counted(points.shape[1], 'column')}, expected 2")
     if not MIN_POINTS <= len(points) <= MAX_POINTS:
-        raise ValueError(f"has {len(points)} points, needs {MIN_POINTS} to {MAX_POINTS}")
+        raise ValueError(f"has {_counted(len(points), 'point')}, expected {MIN_POINTS} to {MAX_POINTS}")
     if not np.all(np.isfinite(points)):
         row = int(np.argmin(np.isfinite(points).all(axis=1)))
         raise ValueError(f"point {row + 1} is NaN or infinite")
     if (largest := float(np.abs(points).max())) > MAX_COORDINATE:
-        raise ValueError(f"has a coordinate of size {largest:.3g}, above {MAX_COORDINATE:g}")
+        raise ValueError(f"has a coordinate of size {largest:.3g}, at most {MAX_COORDINATE:g} is allowed")
     return points.astype(np.float64)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _parse_csv(data: bytes) -> Float[np.ndarray, "n dim"]:
@@ -74,7 +78,10 @@ def _parse_csv(data: bytes) -> Float[np.ndarray, "n dim"]:
             if not any(cell.strip() for cell in row):
                 continue
             if len(row) != 2:
-                raise ValueError(f"line {number} has {len(row)} columns, a point has 2")
+                hint = "; is the separator a semicolon?" if len(row) == 1 and ";" in row[0] else ""
+                raise ValueError(
+                    f"line {number} has {_counted(len(row), 'column')}, expected 2 separated by a comma{hint}"
+                )
             if number == 1 and not any(_is_number(cell) for cell in row):
                 continue  # the header
             if bad := [cell for cell in row if not _is_number(cell)]:

@@ -1,4 +1,4 @@
-"""Where and with what something was made: Python, machine, versions, commit, date. No jax."""
+"""Provenance of a result: Python, machine, package versions, commit, date. No jax."""
 
 import importlib.metadata
 import os
@@ -16,7 +16,7 @@ PACKAGES = (
 
 
 def environment(folder: str | os.PathLike = ".") -> dict[str, Any]:
-    """Where and with what a run was made: Python, platform, CPUs, versions, git hash of ``folder``, date."""
+    """Python, platform, CPUs, package versions, git hash of ``folder`` and date (UTC), as JSON types."""
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -36,7 +36,7 @@ def _version(package: str) -> str | None:
 
 
 def _git_hash(folder: Path) -> str | None:
-    """The commit checked out in ``folder``, or None: no git, no checkout, or no answer in two seconds."""
+    """The commit checked out in ``folder``; None without git, outside a checkout, or after two seconds."""
     if (git := shutil.which("git")) is None:
         return None
     command = [git, "rev-parse", "--verify", "HEAD"]

@@ -20,6 +20,7 @@ from toylab.plots.images import GRID_ROWS, class_order, columns_of, tiled, to_by
 from toylab.plots.notebook import notebook_html
 from toylab.storage import run_folder
 from toylab.storage.checkpoint import restore_tree, save_tree
+from toylab.storage.provenance import environment
 from toylab.training.ensemble import draw_samples
 from toylab.training.experiment import Experiment, build_experiment
 from toylab.training.state import TrainState, init_state
@@ -205,7 +206,7 @@ class Run:
             history=self.history,
             generated=generated,
             reference=self.dataset.sample(num_saved, seed=1),
-            environment=run_folder.environment(),
+            environment=environment(),
             write_checkpoint=lambda folder: save_tree(folder, self.state),
         )
         return self.path

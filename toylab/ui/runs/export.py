@@ -1,11 +1,13 @@
-"""A run as files: its folder as zip, history as csv, samples as npz, settings as JSON, figures, and the Python."""
+"""A run as files: its folder, as zip too, history as csv, samples as npz, settings as JSON, figures, and the Python."""
 
 import dataclasses
+import hashlib
 import io
+import json
 import re
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,15 +17,15 @@ import pandas as pd
 from toylab.config import RunConfig
 from toylab.plots import figures
 from toylab.storage import run_folder
-from toylab.storage.runfiles import history_text
+from toylab.storage.run_folder import history_text
+from toylab.ui.runs import files
+from toylab.ui.runs.files import CSV, JSON, NPZ, ZIP
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # takes a second to import: not before the first page is drawn
     from toylab.training import Run
 
 MAX_SNIPPET = 2000
 """Longer settings (own points) are read from the exported JSON instead of being spelt out."""
-CSV, NPZ, JSON, ZIP = "-history.csv", "-samples.npz", "-settings.json", ".zip"
-"""Endings of the files; what comes before tells the run, so that files that belong together are known again."""
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -53,7 +55,7 @@ def make_files(run: "Run", label: str) -> list[File]:
             (folder / run_folder.SAMPLES).read_bytes(),
         )
         read = run_folder.read_run(folder)
-    files = [
+    made = [
         File("Run folder (zip)", name + ZIP, "application/zip", archive),
         File("Settings (JSON)", name + JSON, "application/json", settings),
         File("History (csv)", name + CSV, "text/csv", history_csv(run.history)),
@@ -61,16 +63,37 @@ def make_files(run: "Run", label: str) -> list[File]:
     ]
     if read.generated.shape[1] >= 2 and len(read.generated):
         figure = figures.samples_figure({label: read.generated}, read.reference)
-        files += _figure_files("Samples", f"{name}-samples", figure)
+        made += _figure_files("Samples", f"{name}-samples", figure)
     if len(run.history):
         figure = figures.history_figure({label: run.history})
-        files += _figure_files("Curves", f"{name}-curves", figure)
-    return files
+        made += _figure_files("Curves", f"{name}-curves", figure)
+    return made
+
+
+def save(runs: "Sequence[Run]", folder: Path | None = None) -> list[Path]:
+    """Write run folders below ``folder``, by default `files.RUNS`; their paths.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    paths = [(folder or files.RUNS) / folder_name(run) for run in runs]
+    for path, run in zip(paths, runs, strict=True):
+        run.save(path)
+    return paths
+
+
+def folder_name(run: "Run") -> str:
+    """A readable name that differs for runs that differ in anything: a run never overwrites another one."""
+    config = run.config
+    told = json.dumps([config.to_dict(), run.step, run.changes], sort_keys=True)
+    digest = hashlib.sha256(told.encode()).hexdigest()[:6]
+    changed = "-changed" if run.changes else ""
+    return _safe(f"{config.dataset}-beta{config.beta:g}{changed}-{config.proxy}-seed{config.seed}-{digest}")
 
 
 def saved_copy(run: "Run", path: Path) -> Path:
-    """Save ``run`` at ``path``; the run itself does not remember that folder."""
-    from toylab.training import Run
+    """Save ``run`` at ``path``; ``run.path`` stays as it is."""
+    from toylab.training import Run  # takes a second to import
 
     return Run(run.config, run.state, run.history, changes=run.changes).save(path)
 
@@ -112,9 +135,7 @@ def _check(archive: bytes, run: "Run") -> None:
     Raises:
         ValueError: it does not.
     """
-    from toylab.ui.runs.importing import read_zip
-
-    back = read_zip(archive).run
+    back = files.read_zip(archive).run
     if back is None or back.config != run.config or back.changes != run.changes or back.step != run.step:
         raise ValueError("the exported run reads back as another one; nothing is offered")
     if not np.array_equal(back.state.params, run.state.params, equal_nan=True):
@@ -122,12 +143,16 @@ def _check(archive: bytes, run: "Run") -> None:
 
 
 def file_name(run: "Run") -> str:
-    """What the run is, in letters that every file system takes."""
+    """The run in characters that every file system accepts."""
     config = run.config
     beta = f"beta{config.beta:g}-{config.proxy}" if config.method == "meanflow" else config.method
     state = "" if run.status == "done" else f"-{run.status}"
     changed = "-changed" if run.changes else ""
-    return re.sub(r"[^A-Za-z0-9_.-]", "_", f"{config.dataset}-{beta}-seed{config.seed}{changed}{state}")
+    return _safe(f"{config.dataset}-{beta}-seed{config.seed}{changed}{state}")
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", name)
 
 
 def python_code(run: "Run") -> str:

@@ -1,25 +1,23 @@
-"""A tab's finished runs: kept in the process, at most twelve, and gone with the tab."""
+"""The finished and imported runs of a browser tab: kept in the process, bounded, and gone with the tab."""
 
 import secrets
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from toylab.config import RunConfig
 from toylab.ui import session
 from toylab.ui.jobs import JobState, TrainingJob
+from toylab.ui.runs.entry import Entry, Kind, entry_of, label_of
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # takes a second to import: not before the first page is drawn
     from toylab.training import Run
-    from toylab.ui.runs.image_entries import ImageEntry
-    from toylab.ui.runs.importing import Imported
 
 MAX_RUNS = 12
-"""Runs of one tab; the oldest makes room."""
+"""Runs in the plane of one tab, those with parameters and those without each; the oldest makes room."""
 MAX_IMAGES = 4
 """Imported runs on images of one tab: their nets are larger."""
 GRACE_SECONDS = 90.0
@@ -28,73 +26,51 @@ GATHERED_SLOTS = ("lab", "race")
 """Jobs whose lanes are kept as they end. A sweep has more cells than the shelf has places: its page keeps some."""
 
 
-@dataclass(frozen=True)
-class Finished:
-    """A run on the shelf.
-
-    Attributes:
-        id: names it within the tab.
-        label: one line for people.
-        run: the run; ``run.status`` says whether it is done: an unfinished or diverged one is never scored.
-        origin: where it comes from: lab, race, sweep or imported.
-    """
-
-    id: str
-    label: str
-    run: "Run"
-    origin: str
-
-
 @dataclass
 class Shelf:
     """The runs of one tab, oldest first; any thread may call it."""
 
     owner: str = ""
     released_at: float | None = None
-    _runs: dict[str, Finished] = field(default_factory=dict)
-    _imports: dict[str, "Imported"] = field(default_factory=dict)
-    _images: dict[str, "ImageEntry"] = field(default_factory=dict)
+    _entries: dict[str, Entry] = field(default_factory=dict)
     _jobs: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
-    def keep(self, run: "Run", label: str, origin: str) -> Finished:
-        """Put a run on the shelf; one that is there already counts as the newest and keeps its id."""
+    def keep(self, run: "Run", label: str, origin: str) -> Entry:
+        """Put a run in the plane on the shelf; see `keep_entry`."""
+        return self.keep_entry(entry_of(run, label, origin, ""))
+
+    def keep_entry(self, entry: Entry) -> Entry:
+        """Put a run on the shelf; one that is there already counts as the newest and keeps its ID."""
         with self._lock:
-            there = next((kept for kept in self._runs.values() if _same(kept.run, run)), None)
+            alike = self._entries_like(entry)
+            there = next((kept for kept in alike if kept.id == entry.id or _same(kept, entry)), None)
             if there is not None:
-                self._runs[there.id] = self._runs.pop(there.id)
+                self._entries[there.id] = self._entries.pop(there.id)
                 return there
-            kept = Finished(secrets.token_hex(4), label, run, origin)
-            self._runs[kept.id] = kept
-            while len(self._runs) > MAX_RUNS:
-                self._runs.pop(next(iter(self._runs)))
-            return kept
+            entry = entry if entry.id else replace(entry, id=secrets.token_hex(4))
+            self._entries[entry.id] = entry
+            bound = MAX_IMAGES if entry.kind == "images" else MAX_RUNS
+            for oldest in [*alike, entry][:-bound]:
+                self._entries.pop(oldest.id)
+            return entry
 
-    def keep_import(self, imported: "Imported") -> str:
-        """Put what came from a file without parameters beside the runs; its id."""
-        with self._lock:
-            import_id = secrets.token_hex(4)
-            self._imports[import_id] = imported
-            while len(self._imports) > MAX_RUNS:
-                self._imports.pop(next(iter(self._imports)))
-            return import_id
+    def _entries_like(self, entry: Entry) -> list[Entry]:
+        """Those that share the bound on their number with ``entry``."""
+        found = self.entries(entry.kind)
+        if entry.kind == "images":
+            return found
+        return [kept for kept in found if (kept.run is None) == (entry.run is None)]
 
-    def imports(self) -> tuple[tuple[str, "Imported"], ...]:
-        """What came from files without parameters, with ids, oldest first."""
+    def entries(self, kind: Kind = "points") -> list[Entry]:
+        """All runs of a kind, oldest first: those with parameters, then those without."""
         with self._lock:
-            return tuple(self._imports.items())
+            found = [entry for entry in self._entries.values() if entry.kind == kind]
+        return found if kind == "images" else sorted(found, key=lambda entry: entry.run is None)
 
-    def keep_image(self, entry: "ImageEntry") -> None:
-        """Put an imported run on images beside the others."""
-        with self._lock:
-            self._images[entry.id] = entry
-            while len(self._images) > MAX_IMAGES:
-                self._images.pop(next(iter(self._images)))
-
-    def images(self) -> "tuple[ImageEntry, ...]":
-        """Imported runs on images, oldest first."""
-        with self._lock:
-            return tuple(self._images.values())
+    def finished(self) -> tuple[Entry, ...]:
+        """The runs in the plane whose parameters are here, oldest first."""
+        return tuple(entry for entry in self.entries() if entry.run is not None)
 
     def keep_job(self, job: TrainingJob, origin: str) -> None:
         """Keep the lanes of a job that has ended, once: what was dropped since does not come back."""
@@ -105,27 +81,26 @@ class Shelf:
             runs = reversed(job.runs()) if origin == "lab" else job.runs()
             self._jobs[job.id] = tuple(self.keep(run, label_of(run), origin).id for run in runs)
 
-    def of(self, job: TrainingJob | None) -> tuple[Finished, ...]:
+    def of(self, job: TrainingJob | None) -> tuple[Entry, ...]:
         """The lanes of ``job`` that are still on the shelf."""
         with self._lock:
             ids = self._jobs.get(job.id, ()) if job is not None else ()
-            return tuple(self._runs[run_id] for run_id in ids if run_id in self._runs)
+            return tuple(self._entries[run_id] for run_id in ids if run_id in self._entries)
 
-    def finished(self) -> tuple[Finished, ...]:
-        """All runs, oldest first."""
+    def get(self, run_id: str) -> Entry | None:
+        """The run of that ID, None where there is none."""
         with self._lock:
-            return tuple(self._runs.values())
-
-    def get(self, run_id: str) -> Finished | None:
-        """The run of that id, None where there is none."""
-        with self._lock:
-            return self._runs.get(run_id)
+            return self._entries.get(run_id)
 
     def drop(self, run_id: str) -> None:
         """Take a run off the shelf, if it is there."""
         with self._lock:
-            self._runs.pop(run_id, None)
-            self._imports.pop(run_id, None)
+            self._entries.pop(run_id, None)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no run on it."""
+        return not self._entries
 
 
 class Shelves:
@@ -165,8 +140,7 @@ class Shelves:
             released = shelf.released_at
             if released is None:
                 continue
-            empty = not (shelf.finished() or shelf.imports() or shelf.images())
-            if empty or now > released + GRACE_SECONDS:
+            if shelf.is_empty or now > released + GRACE_SECONDS:
                 del self._shelves[shelf_id]
 
 
@@ -183,18 +157,28 @@ def _mine() -> Shelf:
     return shelves.claim(st.session_state.setdefault("shelf", secrets.token_hex(16)), _owner())
 
 
-def keep(run: "Run", label: str, origin: str) -> Finished:
-    """Put a run on this tab's shelf."""
+def keep(run: "Run", label: str, origin: str) -> Entry:
+    """Put a run in the plane on this tab's shelf."""
     return _mine().keep(run, label, origin)
 
 
-def finished() -> tuple[Finished, ...]:
-    """This tab's runs, oldest first."""
+def keep_entry(entry: Entry) -> Entry:
+    """Put an imported run on this tab's shelf; the one that is there now."""
+    return _mine().keep_entry(entry)
+
+
+def entries(kind: Kind = "points") -> Sequence[Entry]:
+    """This tab's runs of a kind, oldest first: those with parameters, then those without."""
+    return _mine().entries(kind)
+
+
+def finished() -> tuple[Entry, ...]:
+    """This tab's runs in the plane whose parameters are here, oldest first."""
     return _mine().finished()
 
 
-def get(run_id: str) -> Finished | None:
-    """This tab's run of that id."""
+def get(run_id: str) -> Entry | None:
+    """This tab's run of that ID."""
     return _mine().get(run_id)
 
 
@@ -203,27 +187,7 @@ def drop(run_id: str) -> None:
     _mine().drop(run_id)
 
 
-def keep_import(imported: "Imported") -> str:
-    """Put what came from a file without parameters on this tab's shelf; its id."""
-    return _mine().keep_import(imported)
-
-
-def imports() -> tuple[tuple[str, "Imported"], ...]:
-    """What came from files without parameters, with ids, oldest first."""
-    return _mine().imports()
-
-
-def keep_image(entry: "ImageEntry") -> None:
-    """Put an imported run on images on this tab's shelf."""
-    _mine().keep_image(entry)
-
-
-def images() -> "tuple[ImageEntry, ...]":
-    """Imported runs on images, oldest first."""
-    return _mine().images()
-
-
-def of(job: TrainingJob | None) -> tuple[Finished, ...]:
+def of(job: TrainingJob | None) -> tuple[Entry, ...]:
     """The lanes of a job that are on this tab's shelf."""
     return _mine().of(job)
 
@@ -238,31 +202,7 @@ def gather() -> None:
         _mine().keep_job(job, slot)
 
 
-def label_of(run: "Run") -> str:
-    """A run in one line: two_gaussians β = 1, ema, seed 0."""
-    config = run.config
-    if run.changes:
-        first = min(change.step for change in run.changes)
-        return f"{name_of(config)}, changed from step {first:,} on"
-    return name_of(config)
-
-
-def name_of(config: RunConfig) -> str:
-    """Settings in one line, those that tell most runs apart."""
-    if config.method == "meanflow":
-        beta = f"β = {config.beta:g}" if config.coefficient == "constant" else f"β {config.coefficient}"
-        parts = [f"{config.dataset} {beta}", config.proxy]
-        parts += [f"target {config.target}"] if config.target != "conditional" else []
-    else:
-        parts = [f"{config.dataset} {config.method}"]
-    return ", ".join([*parts, f"seed {config.seed}"]).replace("batch_posterior", "batch posterior")
-
-
-def _same(one: "Run", other: "Run") -> bool:
-    """Whether two runs are one and the same: equal settings and changes lead to equal parameters."""
-    return (one.config, one.step, one.changes, one.status) == (
-        other.config,
-        other.step,
-        other.changes,
-        other.status,
-    )
+def _same(one: Entry, other: Entry) -> bool:
+    """Whether two runs with parameters are the same: equal settings and changes lead to equal parameters."""
+    told = ((entry.config, entry.step, entry.changes, entry.status) for entry in (one, other))
+    return one.run is not None and other.run is not None and next(told) == next(told)

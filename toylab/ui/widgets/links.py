@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 import streamlit as st
 
 from toylab.config import RunConfig
+from toylab.experiments.results import run_label
 from toylab.ui import address, session, settings
 from toylab.ui.jobs import AbstractJob
-from toylab.ui.runs import shelf
 from toylab.ui.session import ADDRESS_READ, RACE_LOAD
 from toylab.ui.text import plain
 from toylab.ui.widgets import controls
@@ -76,7 +76,7 @@ def _share_dialog() -> None:
     st.markdown("The address of these settings:")
     st.code(link, language=None, wrap_lines=True)
     st.markdown(
-        f"It opens the Lab with {plain(shelf.name_of(config))}, {config.steps:,} steps and all other settings "
+        f"It opens the Lab with {plain(run_label(config))}, {config.steps:,} steps and all other settings "
         "as they are now. Start then trains the same run: equal numbers on the same machine and versions, equal "
         "up to rounding elsewhere. A change made while training is not repeated."
     )

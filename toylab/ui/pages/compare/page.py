@@ -1,46 +1,86 @@
-"""Compare: up to six runs, what differs between them, their curves, samples and scores against a baseline."""
+"""Compare: up to six runs in the plane, their settings, curves, samples, and scores against a baseline."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 
-import pandas as pd
 import streamlit as st
 
-from toylab.formatting import short
-from toylab.ui.charts import compare_charts, theme
-from toylab.ui.pages.compare import choosing, compare_results, comparing
-from toylab.ui.pages.compare.comparing import Entry
+from toylab.formatting import DASH, short
+from toylab.ui.pages.compare import squares
+from toylab.ui.runs import shelf, stored
+from toylab.ui.runs.comparison import Measure, differences, error_of
+from toylab.ui.runs.entry import Entry, Number
 from toylab.ui.text import plain
+from toylab.ui.widgets import choosing, histories, tables, work
+from toylab.ui.widgets.parts import heading
 
 TITLE = "Compare"
 ORDER = 30
 
-CURVES = (("loss", "Loss"), ("grad_variance", "Gradient variance"), ("sw1", "Wasserstein distance"))
+PAGE = "compare"
+"""Beginning of the keys."""
+CURVES = {"loss": "Loss", "grad_variance": "Gradient variance", "sw1": "Wasserstein distance"}
+MEASURES = (Measure(squares.METRIC, "Distance", error_of),)
+COUNTS = (1_024, 4_096, 16_384)
+DEFAULT_COUNT = 4_096
 
 
 def render() -> None:
     """Draw the page."""
-    choosing.wish()
-    with st.container(key="compare"):
-        with st.container(key="title"):
-            st.title("Compare", anchor=False)
-            st.markdown("Runs side by side: what differs, and whether it mattered")
-        entries = choosing.available()
+    with st.container(key=PAGE):
+        heading(TITLE, "Runs side by side: what differs, and whether it mattered")
+        entries = [*shelf.entries(), *stored.points_entries()]
         if all(entry.origin == "packaged" for entry in entries):
             st.markdown(
                 "No run of your own yet: train one in the Lab and it is here. "
                 "Until then, the run that comes with the app."
             )
-        chosen, baseline = choosing.choose(entries)
-        good, notice = st.session_state.pop("compare_notice", (True, ""))
-        if notice:
-            (st.success if good else st.error)(notice)
+        chosen = choosing.choose(PAGE, entries, default_choice(entries))
         if not chosen:
+            choosing.notice(PAGE)
             st.markdown("Choose at least one run.")
             return
+        with st.container(key="compare_controls", horizontal=True, vertical_alignment="bottom"):
+            baseline = choosing.baseline(PAGE, chosen)
+            count = _count()
+            choosing.importer(PAGE, "points")
+            choosing.manager(PAGE, "points")
+        choosing.notice(PAGE)
         _legend(chosen, baseline)
-        _settings(chosen, baseline)
-        _curves(chosen)
-        compare_results.draw(chosen, baseline, st.session_state["compare_count"])
+        st.subheader("Settings that differ", anchor=False)
+        tables.settings(PAGE, chosen, baseline)
+        st.subheader("Curves", anchor=False)
+        histories.draw(PAGE, chosen, CURVES)
+        # Every look makes the same list of tasks: those that have ended are remembered.
+        work.poll(
+            lambda: work.advance(squares.tasks(chosen, count)), partial(_results, chosen, baseline, count)
+        )
+
+
+def default_choice(entries: Sequence[Entry]) -> list[str]:
+    """The last runs on the newest run's data; the packaged pair where there is no other."""
+    own = [entry for entry in entries if entry.origin != "packaged"] or list(entries)
+    newest = own[-1].config
+    alike = [
+        entry.id
+        for entry in own
+        if (entry.config.dataset, entry.config.dataset_options) == (newest.dataset, newest.dataset_options)
+    ]
+    return alike[-choosing.MAX_CHOSEN :]
+
+
+def _count() -> int:
+    """The number of samples behind each key of a score."""
+    return st.selectbox(
+        "Samples per score",
+        COUNTS,
+        COUNTS.index(DEFAULT_COUNT),
+        format_func="{:,}".format,
+        key="compare_count",
+        width=150,
+        filter_mode=None,
+        persist_state="session",
+    )
 
 
 def _legend(chosen: Mapping[str, Entry], baseline: str) -> None:
@@ -50,99 +90,46 @@ def _legend(chosen: Mapping[str, Entry], baseline: str) -> None:
                 st.markdown(f"{plain(entry.title)}{', **baseline**' if letter == baseline else ''}")
 
 
-def _settings(chosen: Mapping[str, Entry], baseline: str) -> None:
-    st.subheader("Settings that differ", anchor=False)
-    apart, equal = comparing.differing(list(chosen.values()))
-    if len(chosen) == 1:
-        st.markdown("One run: choose a second one to see what differs.")
-        return
-    if apart:
-        table = pd.DataFrame.from_dict(
-            {name.replace("_", " "): [plain(value) for value in values] for name, values in apart.items()},
-            orient="index",
-            columns=[f"{letter} (baseline)" if letter == baseline else letter for letter in chosen],
-        )
-        with st.container(key="compare_settings"):
-            st.table(
-                table, border="horizontal", width="content", alt="Settings in which the chosen runs differ"
-            )
-    with st.container(key="compare_equal", horizontal=True, vertical_alignment="center"):
-        st.markdown(f"{'All else' if apart else 'Everything'} equal: {len(equal)} settings.", width="content")
-        config = next(iter(chosen.values())).config
-        with st.popover("Show them", type="tertiary"):
-            rows = {name.replace("_", " "): plain(comparing.told(getattr(config, name))) for name in equal}
-            st.table(pd.DataFrame({"value": rows}), border="horizontal", hide_header=True)
+def _results(chosen: Mapping[str, Entry], baseline: str, count: int, found: work.Work) -> None:
+    """Samples, scores and differences, as they arrive."""
+    st.subheader("Samples", anchor=False)
+    squares.draw(chosen, found.done)
+    st.subheader("Distance to the data", anchor=False)
+    numbers, why = squares.scores(chosen, found.done)
+    if not found.complete:
+        total = sum(entry.scored for entry in chosen.values())
+        st.markdown(f"Scoring: {len(numbers)} of {total} runs are done.")
+    tables.scores(PAGE, chosen, numbers, why, MEASURES, _more)
+    st.caption(
+        f"Sliced W1 between n = {count:,} samples and as many fresh data points: mean and standard error over "
+        f"{squares.NUM_KEYS} independent pairs, the same for every run; lower is better. Floor: two fresh data "
+        "samples. Last training value: from one sample, whose n is in brackets."
+    )
+    if not found.complete or len(chosen) < 2:
+        return  # a difference over some of the seeds would be another one
+    apart, without = differences(chosen, numbers, baseline, [squares.METRIC])
+    tables.differences(PAGE, chosen, apart, MEASURES)
+    if chosen[baseline].id not in numbers:
+        st.markdown(f"No differences: the baseline {baseline} has no score.")
+    elif without:
+        reasons = ", ".join(f"{letter} ({why})" for letter, why in without.items())
+        st.markdown(f"No difference for {reasons}.")
 
 
-def _curves(chosen: Mapping[str, Entry]) -> None:
-    st.subheader("Curves", anchor=False)
-    palette, colours = theme.palette(), theme.series()
-    with st.container(key="compare_curves", horizontal=True):
-        for column, title in CURVES:
-            with st.container(key=f"compare_curve_{column}"):
-                st.markdown(f"**{title}**")
-                compare_charts.curves(
-                    [entry.history for entry in chosen.values()],
-                    list(chosen),
-                    [f"{letter}: {entry.label}" for letter, entry in chosen.items()],
-                    column,
-                    _floors(chosen) if column == "sw1" else [],
-                    colours,
-                    palette,
-                    key=f"compare_chart_{column}",
-                    alt=_curve_alt(chosen, column, title),
-                )
+def _more(entry: Entry, number: Number | None) -> dict[str, str]:
+    """Columns beside the distance: its floor and evaluations, and what training measured last."""
+    last = histories.last(entry, "sw1")
+    return {
+        "Floor": DASH if number is None else short(number.floor),
+        "Network evaluations": DASH if number is None else str(number.nfe),
+        "Last training value": DASH if last is None else f"{short(last)} (n = {entry.config.eval_samples:,})",
+    }
 
 
-def _floors(chosen: Mapping[str, Entry]) -> list[tuple[float, str]]:
-    """The floor of each set of data and number of samples among the runs, with the letters it is of."""
-    groups: dict[tuple[str, str, int], list[str]] = {}
-    for letter, entry in chosen.items():
-        config = entry.config
-        groups.setdefault((config.dataset, str(config.dataset_options), config.eval_samples), []).append(
-            letter
-        )
-    floors = []
-    for (_, _, count), letters in groups.items():
-        values = compare_charts.rows_of(chosen[letters[0]].history, "sw1_floor")["value"]
-        if len(values):
-            whose = f" {', '.join(letters)}" if len(groups) > 1 else ""
-            floors.append(
-                (float(values.iloc[-1]), f"floor{whose} {short(float(values.iloc[-1]))}, n = {count:,}")
-            )
-    return floors
-
-
-def _curve_alt(chosen: Mapping[str, Entry], column: str, title: str) -> str:
-    """The last value of every curve, in words."""
-    parts = []
-    for letter, entry in chosen.items():
-        values = compare_charts.rows_of(entry.history, column)["value"]
-        parts.append(f"{letter} ends at {values.iloc[-1]:.4g}" if len(values) else f"{letter} has none")
-    return f"{title} over steps: {', '.join(parts)}"
-
-
-STYLE = """
-.st-key-compare h3 { font-size: 1.08rem; padding: 0.9rem 0 0.1rem; letter-spacing: -0.005em; }
-.st-key-compare_legend { gap: 0.3rem 1.4rem; flex-wrap: wrap; }
-.st-key-compare_legend p, .st-key-compare_squares p { font-size: 0.92rem; }
-.st-key-compare table { font-variant-numeric: tabular-nums; }
-.st-key-compare th, .st-key-compare td { text-align: left !important; white-space: nowrap; }
-.st-key-compare_settings, .st-key-compare_scores, .st-key-compare_differences { overflow-x: auto; max-width: 100%; }
-.st-key-compare thead th { padding-left: 5.6px !important; }
-/* White on the light blue of the dark theme would be too faint. */
-.st-key-compare_runs [data-tag], .st-key-compare_runs [data-tag] * { color: var(--ground) !important; }
-.st-key-compare_curves { gap: 1.2rem; }
-.st-key-compare_curves > div { min-width: 300px; flex: 1 1 300px; }
-.st-key-compare_squares { gap: 1rem; }
-.st-key-compare_squares div { max-width: 100%; }
-.st-key-compare_squares canvas { max-width: 100%; height: auto !important; }
-""" + "".join(
-    f"""
-.st-key-compare_run_{letter} p::before, .st-key-compare_square_{letter} p::before {{
-  content: "{letter}"; display: inline-block; width: 30px; margin-right: 0.5em; padding-bottom: 4px;
-  text-align: center; font-weight: 700; color: var(--series{index});
-  background: {compare_charts.swatch(dash, index)} bottom / 100% 3px no-repeat;
-}}"""
-    for index, (letter, dash) in enumerate(zip(compare_charts.LETTERS, compare_charts.DASHES, strict=True))
-)
+STYLE = f"""{tables.sheet(PAGE)}
+.st-key-compare_legend {{ gap: 0.3rem 1.4rem; flex-wrap: wrap; }}
+.st-key-compare_legend p, .st-key-compare_squares p {{ font-size: 0.92rem; }}
+.st-key-compare_squares {{ gap: 1rem; }}
+.st-key-compare_squares div {{ max-width: 100%; }}
+.st-key-compare_squares canvas {{ max-width: 100%; height: auto !important; }}
+{histories.tags("compare_run_", "compare_square_")}"""

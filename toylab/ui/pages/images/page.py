@@ -3,45 +3,65 @@
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
-from toylab.storage.cache import report_internal
-from toylab.ui import session
-from toylab.ui.charts import compare_charts
-from toylab.ui.jobs import QueueFull
-from toylab.ui.pages.images import image_choosing, image_panels, image_words, image_work
-from toylab.ui.runs.image_entries import EVALUATIONS, ImageEntry, packaged
-from toylab.ui.runs.image_files import Source, read_source
+from toylab.ui.pages.images import grids, texts
+from toylab.ui.runs import files, shelf, stored
+from toylab.ui.runs.comparison import differences, finding
+from toylab.ui.runs.entry import EVALUATIONS, Entry, Numbers
 from toylab.ui.text import plain
-from toylab.ui.widgets.parts import guarded, heading
+from toylab.ui.widgets import choosing, histories, tables, work
+from toylab.ui.widgets.parts import heading
 
 TITLE = "Images"
 ORDER = 45
-POLL_SECONDS = 0.5
+
+PAGE = "images"
+"""Beginning of the keys."""
+FIRST_SEED = 0
+"""Seed of the packaged runs that the page starts with."""
+TITLES = {
+    "loss": "Loss",
+    "grad_variance": "Gradient variance",
+    "sw1": "Sliced W1 of the pixels",
+    "grad_norm": "Gradient norm",
+    "beta": "β",
+}
+"""Columns of a history that have a title here; other columns are drawn under their own names."""
+HIDDEN = {"learning_rate"}
+"""A schedule is a setting, not a measurement."""
+MAX_CURVES = 12
+"""A history from outside may have any number of columns."""
 
 
 def render() -> None:
     """Draw the page."""
-    image_choosing.wish()
-    with st.container(key="images"):
+    with st.container(key=PAGE):
         heading(TITLE, "The same engine on a transformer: what β does to handwritten digits, from one noise")
-        chosen = image_choosing.choose()
-        good, notice = st.session_state.pop("images_notice", (True, ""))
-        if notice:
-            (st.success if good else st.error)(notice)
+        packaged, own = stored.image_entries(), files.folders()
+        first = [entry.id for entry in packaged if entry.config.seed == FIRST_SEED]
+        with st.container(key="images_controls", horizontal=True, vertical_alignment="bottom"):
+            chosen = choosing.choose(PAGE, [*packaged, *own, *shelf.entries("images")], first)
+            choosing.importer(PAGE, "images")
+        if not own:
+            st.caption(
+                f"Runs of yours in {files.RUNS}/ can be chosen here too: "
+                f"`toylab train digits-dit-tiny --beta 0.25 --out {files.RUNS}/digits`."
+            )
+        choosing.notice(PAGE)
         nfe = _evaluations()
         if not chosen:
             st.markdown("Choose at least one run.")
             return
-        pending = not _work(chosen, nfe).complete
-        st.fragment(_shown, run_every=POLL_SECONDS if pending else None)(chosen, nfe, pending)
+        work.poll(partial(_work, chosen, nfe), partial(_results, nfe))
 
 
 def _evaluations() -> int:
-    """How many network evaluations a sample takes; the address may say."""
+    """The number of network evaluations per sample; the address may give it."""
     nfe = st.segmented_control(
         "Network evaluations per image",
         EVALUATIONS,
@@ -54,234 +74,138 @@ def _evaluations() -> int:
     return nfe if nfe in EVALUATIONS else EVALUATIONS[0]
 
 
-class Work(NamedTuple):
+class Found(NamedTuple):
     """What is known so far.
 
     Args:
-        runs: letter -> run.
+        runs: letter -> run, of the folders that were read and could be.
         problems: letter -> why it cannot be shown, in one line.
         done: name -> future of what has ended.
         complete: whether nothing is to come.
     """
 
-    runs: dict[str, ImageEntry]
+    runs: dict[str, Entry]
     problems: dict[str, str]
     done: dict[str, Future]
     complete: bool
 
 
-def _work(chosen: Mapping[str, ImageEntry | Source], nfe: int) -> Work:
-    """Read what was chosen, then draw, count and score what did not come with it, one thing at a time."""
-    work = Work({}, {}, {}, True)
-    for letter, each in chosen.items():
-        if isinstance(each, ImageEntry):
-            work.runs[letter] = each
-            continue
-        future = _ended(f"image-read-{each.id}", each.stamp, partial(read_source, each))
-        if future is None:
-            return work._replace(complete=False)
-        entry, problem = _result(future)
-        if entry is None:
-            work.problems[letter] = problem
-        else:
-            work.runs[letter] = entry
-    work = work._replace(runs=dict(sorted(work.runs.items())))
-    for name, key, task in _tasks(work.runs, nfe):
-        if (future := _ended(name, key, task)) is None:
-            return work._replace(complete=False)
-        work.done[name] = future
-    return work
+def _work(chosen: Mapping[str, Entry], nfe: int) -> Found:
+    """Read the chosen folders, then draw, count and score what did not come with a run."""
+    folders = {letter: entry for letter, entry in chosen.items() if entry.unread is not None}
+    reading = work.advance(
+        work.Task(
+            f"image-read-{entry.id}",
+            entry.unread.stamp,
+            partial(files.read_folder, entry.unread.path, "images", entry.id, "folder", entry.label),
+        )
+        for entry in folders.values()
+        if entry.unread is not None
+    )
+    runs, problems = {}, {}
+    for letter, entry in chosen.items():
+        if letter not in folders:
+            runs[letter] = entry
+        elif (future := reading.done.get(f"image-read-{entry.id}")) is not None:
+            read, problem = work.result(future)
+            if read is None:
+                problems[letter] = problem
+            else:
+                runs[letter] = read
+    if not reading.complete:
+        return Found(runs, problems, {}, False)
+    done, complete = work.advance(grids.tasks(runs, nfe))
+    return Found(runs, problems, done, complete)
 
 
-def _tasks(runs: Mapping[str, ImageEntry], nfe: int) -> list[tuple[str, Any, Any]]:
-    """What the worker has to do, pictures first: slot, key and task of each."""
-    live = [(entry, entry.run) for entry in runs.values() if entry.run is not None]
-    draw = [
-        (f"image-draw-{entry.id}-{nfe}", _key(entry), partial(image_work.draw, run, nfe))
-        for entry, run in live
-        if nfe not in entry.grids
-    ]
-    count = [
-        (f"image-cost-{entry.id}", _key(entry), partial(image_work.count, entry.config)) for entry, _ in live
-    ]
-    score = [
-        (f"image-score-{entry.id}-{nfe}", _key(entry), partial(image_work.numbers, run, nfe))
-        for entry, run in live
-        if entry.scored
-    ]
-    return [*draw, *count, *score]
-
-
-def _key(entry: ImageEntry) -> tuple[str, str, int]:
-    """What a folder holds: the same path may be trained into again with other settings."""
-    return entry.id, str(entry.config), entry.step
-
-
-def _ended(name: str, key: Any, task: Any) -> Future | None:
-    """The computation of that name once it has ended; where the queue was full, the next look asks again."""
-    future = session.compute(name, key, task)
-    waits = not future.done() or future.cancelled() or isinstance(future.exception(), QueueFull)
-    return None if waits else future
-
-
-def _result(future: Future | None) -> tuple[Any, str]:
-    """(result, "") or (None, one line)."""
-    if future is None:
-        return None, ""
-    error = future.exception()
-    if error is None:
-        return future.result(), ""
-    if isinstance(error, (ValueError, FileNotFoundError)):
-        return None, str(error).split("\n", 1)[0]
-    if not hasattr(error, "told"):  # reported once, not with every drawing
-        error.told = report_internal(error)  # type: ignore[attr-defined]
-    return None, error.told  # type: ignore[attr-defined]
-
-
-@guarded
-def _shown(chosen: Mapping[str, ImageEntry | Source], nfe: int, pending: bool) -> None:
-    """Everything below the controls, as it arrives; ``pending`` is what the page was drawn for."""
-    work = _work(chosen, nfe)
-    if pending and work.complete:
-        st.rerun(scope="app")  # without the timer from now on
-    for letter, problem in work.problems.items():
+def _results(nfe: int, found: Found) -> None:
+    """Everything below the controls, as it arrives."""
+    runs, done = found.runs, found.done
+    for letter, problem in found.problems.items():
         st.error(f"{letter} cannot be shown: {plain(problem, 300)}")
-    if not work.runs:
-        if not work.problems:
+    if not runs:
+        if not found.problems:
             st.markdown("Reading the run folders.")
         return
-    scores, why = _scores(work, nfe)
-    found = _contrasts(work, nfe, scores)
-    _grids(work, nfe, scores)
-    st.markdown(f"{image_words.reading(work.runs, nfe)} {image_words.finding(found, work.runs)}")
-    _table(work, nfe, scores, why)
-    _differences(work, found)
-    image_panels.curves(work.runs)
-    image_panels.settings(work.runs, _costs(work))
-
-
-def _grids(work: Work, nfe: int, scores: Mapping[str, image_words.Scores]) -> None:
-    """Real images, and samples of every run beside them."""
-    first = next(iter(work.runs.values()))
-    with st.container(key="images_grids", horizontal=True):
-        note = image_words.floor_note(scores.get(first.id))
-        alt = f"Real images of {first.config.dataset}"
-        image_panels.grid("real", f"**Real images**{note}", first.real, first.classes, alt)
-        for letter, entry in work.runs.items():
-            images, problem = entry.grids.get(nfe), ""
-            if images is None:
-                images, problem = _result(work.done.get(f"image-draw-{entry.id}-{nfe}"))
-                problem = problem or (
-                    f"No samples in {nfe} evaluations: {entry.note}" if entry.run is None else ""
-                )
-            title = (
-                f"{plain(image_words.arm_name(entry.config))}{image_words.score_note(scores.get(entry.id))}"
-            )
-            alt = f"Samples of run {letter}, {entry.label}, {nfe} network evaluations each"
-            image_panels.grid(letter, title, images, entry.classes, alt, plain(problem, 200))
-
-
-def _scores(work: Work, nfe: int) -> tuple[dict[str, image_words.Scores], dict[str, str]]:
-    """id -> scores of the chosen runs, and id -> why there are none."""
-    scores: dict[str, image_words.Scores] = {}
-    why: dict[str, str] = {}
-    for entry in work.runs.values():
-        if nfe in entry.scores:
-            scores[entry.id] = entry.scores[nfe]
-            continue
-        if not entry.scored:
-            state = f"{entry.status} at step {entry.step:,}" if entry.status != "done" else entry.note
-            why[entry.id] = f"no score: {state}"
-            continue
-        found, problem = _result(work.done.get(f"image-score-{entry.id}-{nfe}"))
-        if found is None:
-            why[entry.id] = problem or "scoring"
-        else:
-            scores[entry.id] = found
-    return scores, why
-
-
-def _table(work: Work, nfe: int, scores: Mapping[str, image_words.Scores], why: Mapping[str, str]) -> None:
-    """Scores of every run, and what real images get."""
-    st.subheader("Scores", anchor=False)
-    rows = [
-        image_words.score_row(
-            f"{letter}: {plain(entry.label)}", scores.get(entry.id), plain(why.get(entry.id, ""), 200)
+    scores, why = grids.known_scores(runs, nfe, done)
+    measured = next((scores[entry.id] for entry in runs.values() if entry.id in scores), None)
+    measures = texts.measures(measured or {})
+    baseline = next(iter(runs))
+    apart = []
+    if found.complete and len(runs) > 1:  # over some of the seeds differences would be others
+        apart, _ = differences(
+            runs,
+            _known(runs, nfe, scores),
+            baseline,
+            [each.name for each in measures],
+            stored.image_entries(),
         )
-        for letter, entry in work.runs.items()
-    ]
-    measured = next((scores[entry.id] for entry in work.runs.values() if entry.id in scores), None)
+    grids.panels(runs, nfe, done, scores)
+    st.markdown(f"{texts.reading(runs, nfe)} {finding(apart, runs, measures[0].name)}")
+    st.subheader("Scores", anchor=False)
+    last = [texts.floor_row(measured)] if measured is not None else []
+    tables.scores(PAGE, runs, scores, why, measures, last=last)
     if measured is not None:
-        rows.append(image_words.floor_row(measured))
-    _draw_table("images_scores", rows, "Run", "Scores of the chosen runs and of real images")
-    if measured is not None:
-        st.caption(image_words.score_caption(measured, nfe))
+        st.caption(texts.score_caption(measured, nfe))
+    tables.differences(PAGE, runs, apart, measures, others=True)
+    st.subheader("Training curves", anchor=False)
+    histories.draw(PAGE, runs, columns([entry.history for entry in runs.values()]))
+    _curves_caption(runs)
+    st.subheader("Settings and cost", anchor=False)
+    tables.settings(PAGE, runs, baseline)
+    _costs(grids.known_costs(runs, done))
 
 
-def _contrasts(work: Work, nfe: int, scores: Mapping[str, image_words.Scores]) -> list[image_words.Contrast]:
-    """Differences to the first run's settings, once all is there: over some of the seeds they would be others."""
-    if not work.complete or len(work.runs) < 2:
-        return []
-    everyone = _everyone(work.runs)
-    known = {entry.id: entry.scores[nfe] for entry in everyone if nfe in entry.scores} | dict(scores)
-    return image_words.contrasts(work.runs, everyone, known)
+def _known(runs: Mapping[str, Entry], nfe: int, scores: Mapping[str, Numbers]) -> dict[str, Numbers]:
+    """id -> scores of the chosen runs and of the packaged ones, whose seeds count in the pairs."""
+    return {
+        entry.id: entry.images.scores[nfe] for entry in stored.image_entries() if nfe in entry.images.scores
+    } | dict(scores)
 
 
-def _differences(work: Work, found: list[image_words.Contrast]) -> None:
-    if not found:
-        return
-    st.markdown("**Differences between the settings**")
-    rows = [image_words.contrast_row(contrast, work.runs) for contrast in found]
-    _draw_table("images_differences", rows, "Runs", "Differences of the scores, with intervals")
-    st.caption(image_words.contrast_caption(found))
+def columns(tables: Sequence[pd.DataFrame]) -> dict[str, str]:
+    """Columns of which some history has values -> title, known ones first; no floors, no schedule, beta if it moves."""
+    names = list(dict.fromkeys(name for table in tables for name in table.columns))
+    order = [name for name in TITLES if name in names] + [name for name in names if name not in TITLES]
+    seen = [name for name in order if name not in HIDDEN and not name.endswith(histories.FLOOR)]
+    measured = [name for name in seen if _is_measured(tables, name)][:MAX_CURVES]
+    return {name: TITLES.get(name, name.replace("_", " ")) for name in measured}
 
 
-def _everyone(runs: Mapping[str, ImageEntry]) -> Sequence[ImageEntry]:
-    """The chosen runs, and those that come with the app: other seeds of one setting count, chosen or not."""
-    return list({entry.id: entry for entry in (*packaged(), *runs.values())}.values())
+def _is_measured(tables: Sequence[pd.DataFrame], name: str) -> bool:
+    found = [histories.rows_of(table, name)["value"].to_numpy() for table in tables]
+    return any(len(values) and (name != "beta" or np.ptp(values) > 0) for values in found)
 
 
-def _draw_table(key: str, rows: list[dict[str, str]], index: str, alt: str) -> None:
-    with st.container(key=key):
-        st.table(pd.DataFrame(rows).set_index(index), border="horizontal", width="content", alt=alt)
+def _curves_caption(runs: Mapping[str, Entry]) -> None:
+    weighted = any(entry.config.adaptive_power == 1 for entry in runs.values())
+    adaptive = "Adaptive weighting divides the loss by nearly itself, so it stays near 1 and says little. "
+    st.caption(
+        (adaptive if weighted else "")
+        + "Loss and gradient norm: means since the point before. Gradient variance: "
+        "the trace of the covariance of a batch's gradient, from 8 batches. Sliced W1: one set of samples in the "
+        "method's own number of evaluations."
+    )
 
 
-def _costs(work: Work) -> dict[str, str]:
-    """letter -> what the run costs, in one line."""
-    lines = {}
-    for letter, entry in work.runs.items():
-        cost, problem = entry.cost, ""
-        if cost is None:
-            cost, problem = _result(work.done.get(f"image-cost-{entry.id}"))
-        if cost is not None:
-            lines[letter] = image_words.cost_line(cost, entry.config)
-        else:
-            lines[letter] = plain(problem or entry.note or "counting", 200)
-    return lines
+def _costs(lines: Mapping[str, str]) -> None:
+    """The cost of every run, equal ones in one line."""
+    groups: dict[str, list[str]] = {}
+    for letter, line in lines.items():
+        groups.setdefault(line, []).append(letter)
+    for line, letters in groups.items():
+        st.markdown(f"**{', '.join(letters)}**: {line}.")
+    st.caption(
+        "Operations are multiplications and additions that XLA counts in the program, from shapes (`toylab inspect`)."
+    )
 
 
-STYLE = """
-.st-key-images h3 { font-size: 1.08rem; padding: 0.9rem 0 0.1rem; letter-spacing: -0.005em; }
-.st-key-images_grids {
+STYLE = f"""{tables.sheet(PAGE)}
+.st-key-images_grids {{
   display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 250px), 1fr)); gap: 1rem; align-items: start;
-}
-.st-key-images_grids > div { width: 100%; min-width: 0; }
-.st-key-images_grids img { width: 100%; image-rendering: pixelated; border-radius: 3px; }
-.st-key-images_grid_real p { padding-bottom: 4px; }
-.st-key-images_grids p { font-size: 0.92rem; font-variant-numeric: tabular-nums; }
-.st-key-images table { font-variant-numeric: tabular-nums; }
-.st-key-images th, .st-key-images td { text-align: left !important; white-space: nowrap; }
-.st-key-images thead th { padding-left: 5.6px !important; }
-.st-key-images_scores, .st-key-images_differences, .st-key-images_settings { overflow-x: auto; max-width: 100%; }
-.st-key-images [data-tag], .st-key-images [data-tag] * { color: var(--ground) !important; }
-.st-key-images_curves { gap: 1.2rem; }
-.st-key-images_curves > div { min-width: 270px; flex: 1 1 270px; }
-""" + "".join(
-    f"""
-.st-key-images_grid_{letter} p:first-of-type::before {{
-  content: "{letter}"; display: inline-block; width: 30px; margin-right: 0.5em; padding-bottom: 4px;
-  text-align: center; font-weight: 700; color: var(--series{index});
-  background: {compare_charts.swatch(dash, index)} bottom / 100% 3px no-repeat;
-}}"""
-    for index, (letter, dash) in enumerate(zip(compare_charts.LETTERS, compare_charts.DASHES, strict=True))
-)
+}}
+.st-key-images_grids > div {{ width: 100%; min-width: 0; }}
+.st-key-images_grids img {{ width: 100%; image-rendering: pixelated; border-radius: 3px; }}
+.st-key-images_grid_real p {{ padding-bottom: 4px; }}
+.st-key-images_grids p {{ font-size: 0.92rem; font-variant-numeric: tabular-nums; }}
+{histories.tags("images_grid_")}"""

@@ -7,7 +7,7 @@ import streamlit as st
 from toylab.ui import address, scene, session
 from toylab.ui.jobs import JobState, Snapshot, TrainingJob, with_baseline
 from toylab.ui.pages.lab import stage, views
-from toylab.ui.runs import saving, shelf, stored
+from toylab.ui.runs import shelf, stored
 from toylab.ui.widgets import controls, downloads, links, transport
 from toylab.ui.widgets.parts import RAIL_WIDTH, guarded, heading
 from toylab.ui.widgets.stage import Kind, preview
@@ -56,7 +56,7 @@ def _rail(job: TrainingJob | None) -> None:
         and job.snapshot.state is not JobState.FAILED
     ):
         with st.container(key="keep_bar", horizontal=True, wrap=False):
-            saving.button(job)
+            downloads.save_button(job)
             downloads.button(shelf.of(job))
             links.share_button()
     else:

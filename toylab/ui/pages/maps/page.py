@@ -98,7 +98,7 @@ def _sources() -> dict[str, str]:
     own = {
         kept.id: kept.label
         for kept in reversed(shelf.finished())
-        if scene.same_data(kept.run.config, wanted) and kept.run.config.method == "meanflow"
+        if scene.same_data(kept.config, wanted) and kept.config.method == "meanflow"
     }
     stored_too = {}
     if scene.same_data(stored.first_run().config, wanted):

@@ -17,6 +17,7 @@ from toylab.ui.jobs.sweep_job import SCORE_N
 from toylab.ui.pages.sweep import sweep_charts
 from toylab.ui.pages.sweep.sweep_words import sentence, status_line
 from toylab.ui.runs import shelf, stored
+from toylab.ui.runs.entry import label_of
 from toylab.ui.widgets import controls, transport
 from toylab.ui.widgets.parts import RAIL_WIDTH, guarded, heading
 from toylab.ui.widgets.stage import Kind
@@ -263,7 +264,7 @@ def _keep(job: SweepJob, cells: Sequence[int]) -> None:
     """Put cells on the shelf, and show them side by side."""
     for cell in cells:
         run = job.run(cell)
-        shelf.keep(run, shelf.label_of(run), "sweep")
+        shelf.keep(run, label_of(run), "sweep")
     session.leave(LEAVE, True)
     st.rerun(scope="app")
 
