@@ -1,6 +1,7 @@
-"""Scores of a run: every metric with its standard error, its n, and the floor between two fresh data samples.
+"""Scores of a run: every metric with its standard error, its n, and its floor (its value between two fresh samples of
+the data).
 
-Points are scored by `evaluate` with `toylab.metrics`, images by `evaluate_images` with the features of a fixed net.
+`evaluate` scores points with `toylab.metrics`; `evaluate_images` scores images by the features of a fixed net.
 """
 
 import json
@@ -27,7 +28,7 @@ from toylab.types import DataShape
 
 DEFAULT_METRICS = ("sliced_w1", "sliced_w2")
 DEFAULT_N = 32_768
-"""At this n the floor of sliced W1 is 0.01 to 0.02 on the built-in sets: small against what is to be seen."""
+"""At this n the floor of sliced W1 is 0.01 to 0.02 on the built-in sets: small against the differences of interest."""
 
 
 def applicable_metrics(dataset: AbstractDataset) -> list[str]:
@@ -50,14 +51,14 @@ def evaluate(
     Args:
         run: a trained run.
         names: metrics (`toylab list metrics`).
-        n: samples per key; by default 32,768, or what the metric can afford.
+        n: samples per key; by default 32,768, or the largest n of the metric if that is less.
         num_keys: independent pairs of samples and data; the standard error is over these.
         nfe: network evaluations per sample; by default the method's own, one but for flow matching.
         seed: fixes noise, data and projections; the same seed gives the same noise to every run.
 
     Returns:
-        name -> score with value, stderr, n, floor, num_keys and nfe; the value is NaN where a sample is not finite:
-        the metric of those that are would be that of survivors.
+        name -> score with value, stderr, n, floor, num_keys and nfe; the value is NaN where a sample is not finite, so
+        that no score is computed from the finite subset alone.
 
     Raises:
         ValueError: an unknown metric, one that the dataset does not admit, or a bad count.
@@ -86,13 +87,13 @@ def evaluate(
 
 
 def default_n(name: str) -> int:
-    """Samples per key of the metric ``name`` where none are asked for."""
+    """Default number of samples per key of the metric ``name``."""
     return min(DEFAULT_N, metrics.create(name).max_n)
 
 
 def key_seeds(seed: int, key: int) -> list[int]:
-    """Seeds of noise, data and projections of one key: the same whatever the number of keys, and never shared."""
-    # 31 bits, so that any sampler takes them.
+    """Seeds of noise, data and projections of one key: the same whatever the number of keys, and all different."""
+    # Shifted to 31 bits: samplers take seeds up to 2^31 - 1.
     return (np.random.SeedSequence([seed, key]).generate_state(3) >> 1).tolist()
 
 
@@ -106,14 +107,14 @@ def _floor(metric: str, dataset: str, options: str, n: int, num_repeats: int, se
 
 
 NUM_IMAGES = 10_000
-"""Images per key where nobody says how many."""
+"""Default number of images per key."""
 REFERENCES: dict[str, Callable[[], Images]] = {
     "digits": digits_images,
     "fashion": lambda: fashion_images("all"),
 }
 """Dataset -> all of its real images."""
 FEATURE_NETS = {"digits": "fdd-v1", "fashion": "ffd-v1"}
-"""Dataset -> the packaged net whose features its images are compared by."""
+"""Dataset -> the packaged net by whose features its images are scored."""
 
 
 def evaluate_images(
@@ -137,16 +138,14 @@ def evaluate_images(
         nfe: network evaluations per sample; by default the method's own.
         seed: of the noise, the same for every run.
         guidance: scale of classifier-free guidance.
-        reference: an npz with mean and covariance of the features of real images, in the place of those images.
+        reference: an npz with mean and covariance of the features of real images, used in place of the dataset's.
 
     Raises:
         ValueError: a run on something else, an unknown net, samples that are not finite, or a net for other images.
-        FileNotFoundError: images or weights that are not there; the line says how to get them.
+        FileNotFoundError: images or weights that are not installed; the line says how to get them.
     """
     if run.dataset.shape.image is None:
-        raise ValueError(
-            f"{run.config.dataset} has no images, which is what --features are of; use --metrics"
-        )
+        raise ValueError(f"--features needs images, and {run.config.dataset} has none; use --metrics")
     yardstick = _yardstick(net, run.config.dataset, reference)
     return features.image_scores(yardstick, draw_images(run, n, num_keys, nfe, seed, guidance), seed)
 
@@ -159,7 +158,7 @@ def draw_images(
     seed: int = 0,
     guidance: float | None = None,
 ) -> list[tuple[Float[np.ndarray, "n height width channels"], Int[np.ndarray, " n"] | None]]:
-    """Images per key, of all classes in turn, and their classes, where there are some; the noise is the key's alone."""
+    """Images and classes (None without) per key, of all classes in turn; the noise depends on seed and key alone."""
     shape = run.dataset.shape
     assert shape.image is not None
     labels = np.asarray(balanced_labels(n, shape.num_classes)) if shape.num_classes else None
@@ -202,7 +201,7 @@ def final_image_scores(
 
 
 def image_score_names(net: str, shape: DataShape) -> tuple[str, ...]:
-    """What `final_image_scores` measures by ``net`` of images of that shape, with or without classes.
+    """Names of the scores that `final_image_scores` returns with ``net`` for images of that shape.
 
     Raises:
         ValueError: an unknown net, one that takes other images, or weights that are damaged.
@@ -223,7 +222,7 @@ def _yardstick(net: str, dataset: str, reference: Path | None) -> Yardstick:
 
 @lru_cache(maxsize=2)
 def packaged_yardstick(net: str, dataset: str) -> Yardstick:
-    """All real images of a set as a packaged net sees them, once for all runs that are measured against them."""
+    """Features of all real images of a dataset by a packaged net, computed once for all runs that are scored."""
     loaded = features.load(net)
     return Yardstick(loaded, _reference(dataset, loaded.dim, None))
 
@@ -234,6 +233,6 @@ def _reference(dataset: str, dim: int, path: Path | None) -> ArrayLike | Gaussia
     if dataset not in REFERENCES:
         choices = ", ".join(REFERENCES)
         raise ValueError(
-            f"no real images of {dataset!r} are known, only of {choices}: give their --reference"
+            f"dataset {dataset!r} has no reference images (only {choices} do): give their statistics with --reference"
         )
     return REFERENCES[dataset]().pixels

@@ -114,13 +114,12 @@ def trained_cells(monkeypatch):
     """The configs that later calls train, filled as they do."""
     seen = []
     original = tl.train_many
-    import toylab.training
 
     def record(configs, **options):
         seen.extend(configs)
         return original(configs, **options)
 
-    monkeypatch.setattr(toylab.training, "train_many", record)
+    monkeypatch.setattr("toylab.experiments.sweep.running.train_many", record)
     return seen
 
 

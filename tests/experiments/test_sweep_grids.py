@@ -225,7 +225,7 @@ def test_the_grid_of_images_pairs_seeds_and_noise(call, tmp_path):
         (["images", "--datasets", "two_moons"], "--datasets goes with the grid paper"),
         (
             ["images", "--config", "paper_2d"],
-            "no real images of 'eight_gaussians' are known, only of digits, fashion",
+            "dataset 'eight_gaussians' has no reference images (only digits, fashion do)",
         ),
         (
             ["images", "--config", "digits-dit-tiny", "--features", "ffd-v1"],

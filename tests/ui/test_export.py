@@ -236,6 +236,12 @@ HOSTILE = {
         with_settings(dataset="gaussian_mixture", dataset_options={"means": [[0.0] * 5000]}),
         "exceeds the import size limit",
     ),
+    "images": (
+        with_settings(dataset="fashion", dataset_options={"stand_in": True}),
+        "is on images (fashion)",
+    ),
+    "a huge number": (replaced("config.json", b'{"schema": 1' + b"0" * 400 + b"}"), "of 401 digits"),
+    "a long header": (replaced("history.csv", b"step," + b"x" * 200_000), "a header of 200005 characters"),
     "foreign option": (with_settings(dataset="two_gaussians", dataset_options={"std": "big"}), "std"),
 }
 

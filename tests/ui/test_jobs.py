@@ -177,6 +177,11 @@ def test_learning_rate_changes_both_lanes(manager):
     job.set(learning_rate=1e-4)
     assert job.wait_for(lambda s: bool(s.events), 1.0)
     assert [config.learning_rate for config in job.snapshot.configs] == [1e-4, 1e-4]
+    (event,) = job.snapshot.events  # one, though both lanes record it
+    assert event[1:] == ("learning_rate", CONFIG.learning_rate, 1e-4, 0)
+    job.stop()
+    assert reaches(job, JobState.STOPPED)
+    assert [run.changes for run in job.runs()] == [((event.step, "learning_rate", 1e-4),)] * 2
 
 
 def test_a_steered_run_keeps_its_settings_and_its_changes(manager, tmp_path):
@@ -411,7 +416,7 @@ def test_a_lane_that_diverged_has_no_score_however_near_it_was():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"steps": 7}, "share steps: 7 is not 100000"),
+        ({"steps": 7}, "share steps, got 100000 and 7"),
         ({"dataset": "two_moons"}, "share dataset, got 'two_gaussians' and 'two_moons'"),
     ],
 )

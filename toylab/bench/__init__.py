@@ -1,4 +1,4 @@
-"""Speed, measured as ratios within one run: the engine against the loop that people write, and against the hardware."""
+"""Benchmarks: speed of training relative to a plain training loop and to the peak of the hardware, in one process."""
 
 from toylab.bench.benchmark import run_benchmark
 

@@ -1,4 +1,4 @@
-"""All measurements of one benchmark, interleaved so that a drift of the machine touches every part alike."""
+"""All measurements of one benchmark, interleaved so that a drift of the machine affects all of them alike."""
 
 import os
 import resource

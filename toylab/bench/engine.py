@@ -1,4 +1,4 @@
-"""The engine at the paper's 2-D setting, with a number of lanes."""
+"""Ensembles at the paper's 2-D setting, and their speed by number of lanes."""
 
 import time
 
@@ -17,7 +17,7 @@ def paper_config(**changes) -> RunConfig:
 
 
 class LaneTimer:
-    """An ensemble of ``num_lanes`` runs, compiled and warm, whose speed can be asked for again and again."""
+    """An ensemble of ``num_lanes`` runs, compiled and warmed up, whose speed can be measured repeatedly."""
 
     def __init__(self, num_lanes: int):
         betas = np.linspace(0.0, 1.0, num_lanes) if num_lanes > 1 else [0.5]

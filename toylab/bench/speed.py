@@ -1,4 +1,4 @@
-"""How fast an ensemble trains on the devices at hand, data drawing and optimiser included."""
+"""Training speed of an ensemble on the available devices, data drawing and optimiser included."""
 
 import statistics
 import time
@@ -18,18 +18,18 @@ WARM_UP = 2
 
 
 class Diverged(ValueError):
-    """A lane that stands still, since it diverged: nothing to time."""
+    """Raised when a lane diverged during timing: a diverged lane does no work."""
 
 
 class Speed(NamedTuple):
-    """What was timed.
+    """Result of `ensemble_speed`.
 
     Args:
         steps_per_second: of the whole ensemble, all lanes side by side; median over the stretches.
         all_steps_per_second: of each stretch.
         compile_seconds: until the warm-up was done, compilation included.
         loss: mean over lanes and steps.
-        peak_bytes: most that the fullest device ever held in this process; None where it does not say.
+        peak_bytes: largest memory use of any device since this process began; None where a device does not report it.
     """
 
     steps_per_second: float
@@ -45,17 +45,17 @@ def ensemble_speed(
     """Train ``configs`` as lanes of one ensemble, for ``repeats`` stretches of ``steps`` each, and time them.
 
     Args:
-        configs: of one structure; stand-ins for data will do.
-        steps: of each stretch.
-        repeats: stretches.
-        layout: of a single lane over several devices, as `train` has it; by default it is on one.
+        configs: settings of one structure; stand-in data are allowed.
+        steps: steps of each stretch.
+        repeats: number of stretches.
+        layout: layout of a single lane over several devices, as in `train`; by default it is on one.
 
     Raises:
         Diverged: a lane that diverged, a ValueError.
         ValueError: a bad setting.
     """
     total = WARM_UP + repeats * steps
-    # A run that is over would stand still, and that is fast.
+    # More steps than are timed: a run that has ended does no work, and would look fast.
     ensemble = Ensemble(
         [build_experiment(config.replace(steps=max(config.steps, total))) for config in configs],
         layout=layout,
@@ -71,7 +71,8 @@ def ensemble_speed(
     for config, step in zip(configs, ensemble.diverged_at(), strict=True):
         if step >= 0:
             raise Diverged(
-                f"diverged at step {step} with learning_rate={config.learning_rate:g}: nothing to time"
+                f"diverged at step {step} with learning_rate={config.learning_rate:g}, so that its speed cannot be "
+                f"measured: lower the learning rate"
             )
     losses = [float(window.loss) / total for window in ensemble.take_window()]
     return Speed(

@@ -1,4 +1,4 @@
-"""What an H100 is to reach, thought out before any was at hand: aims, never results.
+"""Speed targets for one H100, set in advance from an estimate; they are not results.
 
 A step of DiT-B/4 with guidance and beta = 0 takes 6.03 forward passes of 11.18 Gflop an example where every row takes
 the Jacobian-vector product, 4.54 where rows with r = t stand apart. The goals add the time of the matrix products at
@@ -10,15 +10,15 @@ from typing import NamedTuple
 
 H100 = "NVIDIA H100 80GB HBM3"
 PEAKS = {H100: 989e12, "NVIDIA H200": 989e12}
-"""Device -> bfloat16 operations a second by its data sheet, without sparsity."""
+"""Device -> peak bfloat16 operations per second by its data sheet, without sparsity."""
 LEAST_RATIO = 1.2
-"""Speed of the split step over that of the plain one."""
+"""Least ratio of the speed of the split step to that of the plain one."""
 MOST_BYTES = {256: 30e9}
-"""Batch size -> memory of the split step that should be enough."""
+"""Batch size -> most bytes of memory of the split step."""
 
 
 class Target(NamedTuple):
-    """Examples a second: what is the least, and the range that the estimate gives."""
+    """Target in examples per second: the least that passes, and the range of the estimate."""
 
     least: float
     goal: tuple[float, float]
@@ -28,4 +28,4 @@ DIT_B4 = {"plain": Target(4_000, (5_200, 6_200)), "split": Target(5_200, (6_900,
 TARGETS = {"fashion32-dit-B4": DIT_B4, "imagenet-latent-dit-B4": DIT_B4}
 """Config -> step -> target on one H100."""
 BATCH_SIZES = {"fashion32-dit-B4": (256, 1024), "imagenet-latent-dit-B4": (256, 1024)}
-"""Config -> batch sizes that are timed where nobody asks for others; else its own."""
+"""Config -> default batch sizes to time; other configs are timed at their own batch size."""

@@ -1,4 +1,4 @@
-"""How fast one config trains on the device at hand: several batch sizes, plain and split, beside what is aimed at."""
+"""Training speed of one config on the available device: several batch sizes, plain and split, beside its targets."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ from toylab.storage.provenance import environment
 from toylab.training.cost import cost
 
 SPLIT, PLAIN = "split", "plain"
-"""Kinds of steps: rows with r = t apart, as trained; every row through the Jacobian-vector product."""
+"""Kinds of steps: rows with r = t computed apart, as trained; every row through the Jacobian-vector product."""
 Row = dict[str, Any]
 
 
@@ -29,22 +29,22 @@ def config_benchmark(
     repeats: int = 3,
     tell: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """Steps and examples a second of ``config`` on one device, data drawing and optimiser included.
+    """Steps and examples per second of ``config`` on one device, data drawing and optimiser included.
 
     Args:
-        config: what to train; where its images are not at hand random bytes of their sizes stand in.
-        name: of the config, by which its targets are found; there are none for a net that is not that of the name.
+        config: settings; where its images are not installed, random bytes of their sizes stand in for them.
+        name: name of the packaged config, to find its targets; there are none if ``config`` changes its net.
         batch_sizes: by default those of ``BATCH_SIZES``, or the config's own; the smallest is timed first, since a
-            device tells the most memory so far.
-        steps: of each timed stretch, after a warm-up.
-        repeats: stretches; the median is reported, and all of them.
+            device reports its largest memory use so far.
+        steps: steps of each timed stretch, after a warm-up.
+        repeats: number of stretches; the median is reported, and all of them.
         tell: called with a line before each measurement.
 
     Returns:
         a JSON-able dict: ``config``, ``settings``, ``data``; ``rows``, one per batch size and kind of step, see
         `_measured`, or with an ``error`` where memory was short; ``split_over_plain``, batch size -> ratio of
-        speeds; ``targets``, what is aimed at on an H100 beside what was measured; ``device``, ``peak``: bfloat16
-        operations a second by its data sheet, None where ``PEAKS`` does not know it; ``matmul_precision`` of
+        speeds; ``targets`` on an H100 beside the measurements; ``device``, ``peak``: bfloat16
+        operations per second by its data sheet, None where ``PEAKS`` does not know it; ``matmul_precision`` of
         float32 products; ``environment`` with versions, commit and date.
 
     Raises:
@@ -83,10 +83,10 @@ def _has_net_of(config: RunConfig, name: str) -> bool:
 
 
 def with_data_at_hand(config: RunConfig) -> tuple[RunConfig, str]:
-    """``config``, and what its data are; random bytes in their place where they are not installed.
+    """``config`` and a description of its data; with random bytes in place of data that are not installed.
 
     Raises:
-        FileNotFoundError: missing data that nothing stands in for.
+        FileNotFoundError: missing data without a stand-in.
         ValueError: a bad setting.
     """
     try:
@@ -100,10 +100,10 @@ def with_data_at_hand(config: RunConfig) -> tuple[RunConfig, str]:
 
 
 def kinds_of_step(config: RunConfig) -> dict[str, dict[str, Any]]:
-    """Kinds of steps that differ for ``config``, and the settings that make them; those of less memory first.
+    """Name -> changes of settings, for the kinds of steps that differ for ``config``; those of less memory first.
 
-    At beta = 0 the tangent is the conditional velocity whatever its proxy is: split and plain then do without one, as
-    the targets do, and the step that would move beta is a kind of its own.
+    At beta = 0 the tangent is the conditional velocity whatever its proxy is: split and plain then use the conditional
+    proxy, as the targets do, and the step that evaluates the config's proxy is a kind of its own.
     """
     bare: dict[str, Any] = {}
     if config.beta == 0 and config.proxy != "conditional" and "tangent" in methods.options(config.method):
@@ -115,7 +115,7 @@ def kinds_of_step(config: RunConfig) -> dict[str, dict[str, Any]]:
 
 
 def targets(name: str, facts: dict[str, Any]) -> list[Row]:
-    """What is aimed at on one H100, each with what was measured here; ``reached`` is None on any other device."""
+    """Targets for one H100, each with the measurement; ``reached`` is None on any other device."""
     judged = facts["device"] == H100
 
     def entry(what: str, target: float, measured: float | None, at_most: bool = False, **more: Any) -> Row:
@@ -176,7 +176,7 @@ def _measured(config: RunConfig, speed: Speed) -> Row:
 
 
 def _ratios(rows: Sequence[Row]) -> dict[str, float]:
-    """Batch size -> examples a second of the split step over those of the plain one, where both ran."""
+    """Batch size -> ratio of examples per second of the split step to the plain one, where both ran."""
     speeds = {(row["batch_size"], row["step"]): row.get("examples_per_second") for row in rows}
     sizes = dict.fromkeys(row["batch_size"] for row in rows)
     pairs = {size: (speeds.get((size, SPLIT)), speeds.get((size, PLAIN))) for size in sizes}

@@ -13,6 +13,7 @@ from toylab.cli.dispatch import DIVERGED, DONE
 from toylab.cli.output import note, print_json, text_table
 from toylab.cli.sample import check_number
 from toylab.cli.settings import read_values, settings_class, settings_of
+from toylab.cli.start import start_jax
 from toylab.cli.train import base_settings, no_divergence_warning, with_points, with_settings
 from toylab.config import RunConfig
 from toylab.formatting import interval, number
@@ -57,9 +58,8 @@ def run(flags: Flags) -> int:
     """Measure, try, and say."""
     seeds = read_values(int, flags.seeds)
     settings = settings_of(flags.settings)  # type: ignore[attr-defined]
-    from toylab.cli.start import start_jax
-
     start_jax()
+    # Below here since they import JAX, which --help and a bad flag do not wait for.
     from toylab.experiments.advise import advise
 
     with no_divergence_warning():
@@ -98,6 +98,7 @@ def run(flags: Flags) -> int:
 
 def _subject(about: str, settings: dict[str, Any], base: dict[str, Any]):
     """The run that advice is asked about: loaded, or trained on the data that was named."""
+    # JAX, as above.
     from toylab.data import datasets
     from toylab.training import load, train
 

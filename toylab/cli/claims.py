@@ -9,7 +9,8 @@ from toylab.cli import parsing
 from toylab.cli.dispatch import DONE, INTERRUPTED
 from toylab.cli.folders import check_writable
 from toylab.cli.output import note, plain, print_json, text_table
-from toylab.cli.sweep import parse_shard
+from toylab.cli.start import start_jax
+from toylab.cli.sweep_cells import parse_shard
 from toylab.cli.train import no_divergence_warning
 
 
@@ -50,9 +51,8 @@ def parse(argv: Sequence[str]) -> Flags:
 
 def run(flags: Flags) -> int:
     """Train, measure, judge, write."""
-    from toylab.cli.start import start_jax
-
     start_jax()
+    # Below here since they import JAX, which --help and a bad flag do not wait for.
     from toylab.experiments import claims
     from toylab.experiments.claims.files import seconds_spent, write_json, write_ledger
     from toylab.experiments.claims.ledger import RUNS, content
@@ -91,6 +91,7 @@ def run(flags: Flags) -> int:
 
 def as_text(ledger: dict[str, Any]) -> str:
     """The ledger for a terminal: the first effect of each claim, and the verdict on all of them."""
+    # The package imports JAX, as above.
     from toylab.experiments.claims.pages import FOOTNOTE, headline, num_held, verdict_text
 
     header = ["claim", "verdict", "hold", "claimed", "measured", "95% interval", "seeds", "n", "floor"]

@@ -12,7 +12,8 @@ from toylab.cli.folders import make_writable
 from toylab.cli.output import note, plain, print_json, text_table
 from toylab.cli.sample import check_number
 from toylab.cli.settings import Whole, read_values, settings_class, settings_of
-from toylab.cli.sweep import parse_shard
+from toylab.cli.start import start_jax
+from toylab.cli.sweep_cells import parse_shard
 from toylab.cli.train import base_settings, no_divergence_warning, with_settings
 from toylab.config import RunConfig
 from toylab.formatting import interval, number, percent
@@ -37,11 +38,11 @@ class Flags:
     proxies: str = "none"
     """Proxies as tangent and target of MeanFlow at beta 1, comma-separated, all or none."""
     protocol: Literal["matched", "weighting", "published"] = "matched"
-    """Of each method's published settings: none, its weighting, or all."""
+    """Which of each method's published settings are used: none, its weighting, or all."""
     budget: float = 0.0
     """Network evaluations per run; 0 takes what vanilla MeanFlow spends on --steps."""
     seconds: float = 0.0
-    """Budget in seconds of a lone lane in the place of network evaluations; steps then depend on the machine."""
+    """Budget in seconds of a single run instead of network evaluations; steps then depend on the machine."""
     datasets: str = ""
     """Datasets, comma-separated; by default --dataset."""
     seeds: str = "0:5"
@@ -81,16 +82,15 @@ def parse(argv: Sequence[str]) -> Flags:
 
 def run(flags: Flags) -> int:
     """Train what is not finished, tabulate, draw."""
-    from toylab.cli.start import start_jax
-
     start_jax()
+    # Below here since they import JAX, which --help and a bad flag do not wait for.
     from toylab.experiments import compare
     from toylab.experiments.sweep import Scoring, run_sweep, shard
     from toylab.training import TrainingInterrupted
     from toylab.training.cost import steps_within
 
     base = RunConfig.from_dict(settings_of(flags.settings))  # type: ignore[attr-defined]
-    entrants = compare.contestants(
+    chosen = compare.contestants(
         _names(flags.methods), _names(flags.rules), _names(flags.proxies), flags.protocol
     )
     datasets = _names(flags.datasets) or [base.dataset]
@@ -99,11 +99,11 @@ def run(flags: Flags) -> int:
         steps_of = partial(compare.steps_in_seconds, seconds=flags.seconds)
     else:
         steps_of = partial(steps_within, budget=budget)
-    planned = compare.plan(base, entrants, datasets, read_values(int, flags.seeds), steps_of)
+    planned = compare.plan(base, chosen, datasets, read_values(int, flags.seeds), steps_of)
     make_writable(flags.out)
     cells = shard([cell for _, cell in planned], *parse_shard(flags.shard))
     paid = f"{flags.seconds:g} s" if flags.seconds else f"{budget:.4g} network evaluations"
-    note(f"{len(cells)} runs of {len(entrants)} contestants, {paid} each")
+    note(f"{len(cells)} runs of {len(chosen)} contestants, {paid} each")
     seconds = {}
     try:
         with no_divergence_warning():
@@ -176,7 +176,7 @@ def as_text(table: "pd.DataFrame") -> str:
 
 
 def _write(table: "pd.DataFrame", content: dict, folder: Path) -> None:
-    from toylab.plots.figures import compare_figure, png_bytes
+    from toylab.plots.figures import compare_figure, png_bytes  # Matplotlib, likewise
     from toylab.storage.atomic import atomic_write_bytes, atomic_write_json, atomic_write_text
     from toylab.storage.provenance import environment
 

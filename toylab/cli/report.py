@@ -65,7 +65,7 @@ def as_json(report: "Report") -> dict[str, Any]:
 
 def as_text(report: "Report") -> str:
     """The tables for a terminal."""
-    from toylab.experiments.report import OTHER_STATUSES
+    from toylab.experiments.report import OTHER_STATUSES  # pandas and SciPy, as above
 
     counted = [name for name in OTHER_STATUSES[2:] if sum(report.table[name])]
     counted = [*OTHER_STATUSES[:2], *counted]
@@ -139,7 +139,7 @@ def write_files(report: "Report", content: dict[str, Any], folder: Path) -> None
     Raises:
         OSError: the folder cannot be written.
     """
-    from toylab.plots.figures import png_bytes, sweep_figure
+    from toylab.plots.figures import png_bytes, sweep_figure  # Matplotlib, likewise
     from toylab.storage.atomic import atomic_write_bytes, atomic_write_json, atomic_write_text
 
     make_writable(folder)

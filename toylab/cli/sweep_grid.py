@@ -16,9 +16,8 @@ from toylab.cli.sample import check_number
 from toylab.cli.settings import Options as NetOptions
 from toylab.cli.settings import Whole, read_values
 from toylab.cli.start import start_jax
-from toylab.cli.sweep import check_buildable
+from toylab.cli.sweep_cells import check_buildable
 from toylab.cli.train import no_divergence_warning
-from toylab.storage.run_folder import is_run
 
 if TYPE_CHECKING:
     from toylab.experiments.sweep import Progress
@@ -114,9 +113,10 @@ def run(flags: Flags) -> int:
     seeds = read_values(int, flags.seeds) if flags.seeds else ()
     datasets = [name.strip() for name in flags.datasets.split(",")] if flags.datasets else []
     start_jax()
-    # Below here since they import JAX, which --help and a bad flag do not wait for.
+    # Below here since they import JAX or pandas, seconds that --help and a bad flag do not wait for.
     from toylab.experiments.sweep import grids, write_plan
     from toylab.experiments.sweep.files import HEADER, table_cells, write_grid
+    from toylab.storage.run_folder import is_run
 
     n, keys, lanes = flags.score_n or None, flags.score_keys, flags.lanes or None
     if flags.grid == "images":

@@ -36,7 +36,11 @@ def parse(argv: Sequence[str]) -> Flags:
 
 def run(flags: Flags) -> int:
     """Merge and write."""
-    from toylab.experiments.sweep import merge, read_plan, write_merged
+    from toylab.experiments.sweep import (  # JAX: --help and a bad flag do not wait for it
+        merge,
+        read_plan,
+        write_merged,
+    )
 
     for folder in flags.also:
         if not folder.is_dir():

@@ -7,7 +7,7 @@ from pathlib import Path
 from toylab.cli.folders import make_writable
 from toylab.cli.output import note, print_json
 from toylab.cli.settings import Whole
-from toylab.cli.sweep import check_buildable, parse_grid, planned
+from toylab.cli.sweep_cells import check_buildable, parse_grid, planned
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,10 @@ def parse(argv: Sequence[str]) -> Flags:
 
 def run(flags: Flags) -> int:
     """Write the plan."""
-    from toylab.experiments.sweep import SweepPlan, write_plan
+    from toylab.experiments.sweep import (  # JAX: --help and a bad flag do not wait for it
+        SweepPlan,
+        write_plan,
+    )
 
     cells, scoring = planned(flags)
     check_buildable(cells)

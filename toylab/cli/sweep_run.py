@@ -11,12 +11,13 @@ from toylab.cli import parsing
 from toylab.cli.folders import make_writable
 from toylab.cli.sample import check_number
 from toylab.cli.settings import Whole
-from toylab.cli.sweep import check_buildable, parse_shard, train_cells
+from toylab.cli.start import start_jax
+from toylab.cli.sweep_cells import check_buildable, parse_shard, train_cells
 
 
 @dataclass(frozen=True)
 class Flags:
-    """Train and score one part of a planned sweep; the same line again does only what is missing.
+    """Train and score one part of a planned sweep; the same command again does only what is missing.
 
     Machines need not share a disk: copy sweep.json to each, and name their folders when merging.
     """
@@ -40,14 +41,12 @@ def parse(argv: Sequence[str]) -> Flags:
 
 def run(flags: Flags) -> int:
     """Train what is not finished yet."""
-    from toylab.experiments.sweep import read_plan, shard
+    from toylab.experiments.sweep import read_plan, shard  # JAX: --help and a bad flag do not wait for it
 
     part = parse_shard(flags.shard)
     plan = read_plan(flags.folder)
     cells = shard(plan.cells, *part)
     make_writable(flags.folder)
-    from toylab.cli.start import start_jax
-
     start_jax()
     check_buildable(cells)
     return train_cells(cells, flags.folder, plan.scoring, flags.lanes, flags.shard, flags.json)

@@ -54,7 +54,10 @@ def run(flags: Flags) -> int:
     Raises:
         ValueError: no plan, no submitit, no cluster, or a local job that failed.
     """
-    from toylab.experiments.sweep.slurm import Resources, submit
+    from toylab.experiments.sweep.slurm import (  # JAX: --help and a bad flag do not wait for it
+        Resources,
+        submit,
+    )
 
     resources = Resources(flags.minutes, flags.cpus, flags.gpus, flags.partition)
     jobs = submit(flags.folder, flags.shards, flags.cluster, resources)

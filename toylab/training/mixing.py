@@ -1,5 +1,8 @@
-"""Lanes with different data in one program: for accelerators, where a program per dataset is one more to compile, and
-leaves the device idle between the small kernels of few lanes."""
+"""Lanes with different data in one program.
+
+For accelerators: a program per dataset would be one more to compile, and would leave the device idle between the small
+kernels of few lanes.
+"""
 
 from collections.abc import Hashable, Sequence
 
@@ -12,14 +15,14 @@ from toylab.devices import parallel
 from toylab.training.experiment import Experiment, structure
 
 MAX_MIXED_BYTES = 65_536
-"""Data with more numbers of their own have a program of their own: every lane would hold those of all."""
+"""Datasets with more bytes of arrays are not mixed: every lane of the program would hold the arrays of all."""
 
 
 def program_of(experiment: Experiment) -> Hashable:
-    """What must agree for two experiments to be trained by one program on the devices at hand.
+    """Key of the compiled program on the available devices: experiments with equal keys can be lanes of one program.
 
-    On a CPU every lane runs by itself, and its data are part of its program. Where lanes are batched, data in the plane
-    (or any points without classes) of one dimension can differ from lane to lane, unless they are large.
+    On a CPU every lane runs by itself, and its data are part of its program. Where lanes are batched, points without
+    classes of the same dimension can differ from lane to lane, unless their arrays are large.
     """
     shape = experiment.dataset.shape
     if (
@@ -33,9 +36,9 @@ def program_of(experiment: Experiment) -> Hashable:
 
 
 def mixed(experiments: Sequence[Experiment]) -> list[Experiment]:
-    """Experiments that differ in their data alone as experiments of one structure; others as they are.
+    """Experiments that differ only in their data as experiments of one structure; others unchanged.
 
-    Each draws the very numbers that it draws alone.
+    Each draws the same numbers as it does alone.
     """
     if len({structure(experiment) for experiment in experiments}) == 1:
         return list(experiments)
@@ -50,11 +53,11 @@ def mixed(experiments: Sequence[Experiment]) -> list[Experiment]:
 
 
 def _identity(experiment: Experiment) -> Hashable:
-    """What tells datasets apart: structure and numbers."""
+    """Key of a dataset: its structure and its numbers."""
     leaves, treedef = jax.tree.flatten(experiment.dataset)
     return treedef, tuple((leaf.shape, str(leaf.dtype), np.asarray(leaf).tobytes()) for leaf in leaves)
 
 
 def _size(experiment: Experiment) -> int:
-    """Bytes of the numbers that a dataset is made of."""
+    """Bytes of a dataset's arrays."""
     return sum(leaf.nbytes for leaf in jax.tree.leaves(eqx.filter(experiment.dataset, eqx.is_array)))

@@ -1,4 +1,4 @@
-"""What training changes, and its first value."""
+"""State of a lane: everything that training changes, its initial value, and the keys of its random numbers."""
 
 from typing import NamedTuple
 
@@ -14,9 +14,9 @@ from toylab.training.experiment import Experiment
 from toylab.types import Count, Flag, Pairs, PRNGKey, Scalar
 
 WEIGHT_DECAY = 1e-2
-"""Of AdamW."""
+"""AdamW weight decay."""
 MOMENTUM = 0.9
-"""Of SGD."""
+"""SGD momentum."""
 
 
 def optimizer_of(experiment: Experiment) -> optax.GradientTransformation:
@@ -33,7 +33,7 @@ def optimizer_of(experiment: Experiment) -> optax.GradientTransformation:
 
 
 class Window(NamedTuple):
-    """Sums since the last row of the history; part of the state, so that a resumed run logs the same rows."""
+    """Sums since the last row of the history: in the state, so that a resumed run records the same rows."""
 
     loss: Scalar
     grad_norm: Scalar
@@ -47,18 +47,18 @@ class TrainState(NamedTuple):
     opt_state: optax.OptState
     step: Count
     diverged_at: Count
-    """The step at which the lane diverged (see `train_step`), or -1. It stands still in the state before it."""
+    """The step at which the lane diverged (see `train_step`), or -1; everything else is the state before that step."""
     window: Window
     params_teacher: Params | None
-    """The method's second copy of the net, if it has one; of a two-stage method the initial net before it is made."""
+    """Parameters of the method's teacher, if it has one; in the first stage of a two-stage method the initial ones."""
     pairs: Pairs | None
-    """Pairs made by the teacher, if the method asks for some; zero before they are made."""
+    """Pairs made by the teacher, if the method needs them; zero before they are made."""
     memory: Memory
-    """What the coefficient rule remembers."""
+    """Memory of the coefficient rule."""
 
 
 class LaneKeys(NamedTuple):
-    """Keys of one lane, all from its seed."""
+    """Random keys of one lane, all from its seed: each use has its own, so that none depends on another's draws."""
 
     init: PRNGKey
     """The initial parameters."""
@@ -73,17 +73,19 @@ class LaneKeys(NamedTuple):
 def lane_keys(experiment: Experiment) -> LaneKeys:
     """The keys of a lane."""
     key = jax.random.key(experiment.seed)
+    # The last key by fold_in: it came later, and a split into more keys may change all of them, thus every stored run.
     *others, _ = LaneKeys._fields
     return LaneKeys(*[*jax.random.split(key, len(others)), jax.random.fold_in(key, len(others))])
 
 
 def progress_of(steps: Count | int, step: Count) -> Scalar:
     """Share of training done, in [0, 1]."""
+    # float32 whatever x64 says: the schedules and the border between stages depend on its last bits.
     return jnp.minimum(step / steps, 1.0).astype(jnp.float32)
 
 
 def in_second_stage(method: AbstractTwoStageMethod, steps: Count | int, step: Count) -> Flag:
-    """Whether the state after ``step`` steps has its teacher and trains on what the teacher made."""
+    """Whether the state after ``step`` steps has its teacher and trains on the teacher's targets."""
     return progress_of(steps, step) >= method.first_stage
 
 

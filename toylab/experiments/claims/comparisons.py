@@ -34,10 +34,10 @@ def gain(
 ) -> Effect:
     """Relative reduction of sliced W1, 1 - treated / baseline per seed; the relative increase where ``rises``."""
     treated_arm, baseline_arm = (
-        _arm(label, config, seeds, read or store.score)
+        arm_of(label, config, seeds, read or store.score)
         for label, config in zip(labels, (treated, baseline), strict=True)
     )
-    values = _shares(treated_arm.by_seed(), baseline_arm.by_seed(), rises)
+    values = shares(treated_arm.by_seed(), baseline_arm.by_seed(), rises)
     base = _mean([result.score for result in baseline_arm.counted if result.seed in values])
     return Effect(
         name=name,
@@ -83,7 +83,7 @@ def variance_cut(
         label: {seed: store.late_variance(config.replace(seed=seed)) for seed in seeds}
         for label, config in (("beta=1", treated), ("beta=0", baseline))
     }
-    values = _shares(arms["beta=1"], arms["beta=0"], rises)
+    values = shares(arms["beta=1"], arms["beta=0"], rises)
     return Effect(
         name=name,
         values=values,
@@ -98,7 +98,7 @@ def best_beta(
     store: Store, config: RunConfig, betas: Sequence[float], seeds: Sequence[int]
 ) -> tuple[dict[int, float], dict[str, dict[int, float]], Score, int]:
     """Per seed the beta of the lowest score; the scores as arms; mean score at the first beta; seeds lost."""
-    arms = [_arm(f"beta={beta:g}", config.replace(beta=beta), seeds, store.score) for beta in betas]
+    arms = [arm_of(f"beta={beta:g}", config.replace(beta=beta), seeds, store.score) for beta in betas]
     scores = [arm.by_seed() for arm in arms]
     whole = [seed for seed in seeds if all(seed in found for found in scores)]
     best = {seed: float(betas[int(np.argmin([found[seed] for found in scores]))]) for seed in whole}
@@ -107,12 +107,15 @@ def best_beta(
     return best, found, base, len(seeds) - len(whole)
 
 
-def _arm(label: str, config: RunConfig, seeds: Sequence[int], read: Read) -> Arm:
+def arm_of(label: str, config: RunConfig, seeds: Sequence[int], read: Read) -> Arm:
+    """The scores of ``config`` with each seed, by ``read``; those that are not finite are in no mean."""
     return Arm(label, tuple(Result(each, "done", read(each)) for each in seeded(config, seeds)))
 
 
-def _shares(treated: Mapping[int, float], baseline: Mapping[int, float], rises: bool) -> dict[int, float]:
-    """Seed -> share of the baseline that is gone, or added; of seeds with finite values and a positive baseline."""
+def shares(
+    treated: Mapping[int, float], baseline: Mapping[int, float], rises: bool = False
+) -> dict[int, float]:
+    """Seed -> relative reduction from the baseline, or the increase; of finite values with a positive baseline."""
     pairs = {seed: (value, baseline[seed]) for seed, value in treated.items() if seed in baseline}
     sign = 1 if rises else -1
     return {

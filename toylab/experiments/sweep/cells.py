@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from toylab.config import FIELDS, RunConfig
+from toylab.training.experiment import without_unused_settings
 
 MAX_CELLS = 100_000
+# Settings that came after the first committed results: part of a name only where they are not at their default.
 YOUNGER_SETTINGS = ("adam_beta2", "label_dropout", "guidance", "guidance_mix", "net", "net_options")
-"""Settings that came after the first committed results."""
 _DEFAULT = RunConfig()
 
 
@@ -57,8 +58,6 @@ def where_used(cells: Sequence[Cell]) -> list[Cell]:
     Raises:
         ValueError: an unknown method.
     """
-    from toylab.training.experiment import without_unused_settings
-
     configs = [without_unused_settings(cell.config) for cell in cells]
     return [Cell(name, config) for name, config in {cell_name(config): config for config in configs}.items()]
 
@@ -67,13 +66,13 @@ def cell_name(config: RunConfig) -> str:
     """A name that tells configs apart: what matters most to a reader, then a hash of all settings."""
     settings = config.to_dict()
     canonical = json.dumps(
-        {name: settings[name] for name in settings if _is_told(config, name)}, sort_keys=True
+        {name: settings[name] for name in settings if _is_hashed(config, name)}, sort_keys=True
     )
     digest = hashlib.sha256(canonical.encode()).hexdigest()[:10]
     return f"{config.dataset}-{config.method}-b{config.beta:g}-s{config.seed}-{digest}"
 
 
-def _is_told(config: RunConfig, name: str) -> bool:
+def _is_hashed(config: RunConfig, name: str) -> bool:
     """Whether a setting is part of a cell's hash: a younger one only where it was set, so that old cells are found."""
     return name not in YOUNGER_SETTINGS or getattr(config, name) != getattr(_DEFAULT, name)
 

@@ -1,7 +1,7 @@
-"""Cells trained in lanes, and trained once: what is finished is on disk, whole, and nothing else is remembered.
+"""Cells trained in lanes, each once: finished cells are on disk, whole, and there is no other state.
 
-So a sweep can be stopped, started again, and split between machines that share a disk, or merge their results later,
-without any of them knowing of the others.
+So a sweep can be stopped, started again, and split between machines. They share a disk, or their results are merged
+later; they do not communicate.
 """
 
 import os
@@ -11,12 +11,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
+
+from toylab.evaluation import NUM_IMAGES, default_n, evaluate, final_image_scores
 from toylab.experiments.sweep.cells import Cell
 from toylab.metrics.score import HEADLINE, read_score, write_scores
 from toylab.storage import run_folder
+from toylab.training import Run, load, train_many
+from toylab.training.api import group_by_program
 
+# File of a run folder: metric -> score of a final evaluation (`Score.to_json`).
 SCORES = run_folder.SCORES
-"""File of a run folder: metric -> score of a final evaluation (`Score.to_json`)."""
 LANES_PER_DEVICE = 8
 
 
@@ -74,11 +79,7 @@ def _n_of(name: str, scoring: Scoring) -> int:
     if scoring.n is not None:
         return scoring.n
     if scoring.features:
-        from toylab.evaluation import NUM_IMAGES
-
         return NUM_IMAGES
-    from toylab.evaluation import default_n
-
     return default_n(name)
 
 
@@ -104,9 +105,6 @@ def run_sweep(
         ValueError: a bad setting, before anything is trained; a damaged run folder.
         TrainingInterrupted: on Ctrl-C, after saving.
     """
-    from toylab.training import load, train_many
-    from toylab.training.api import group_by_program
-
     scoring = scoring or Scoring()
     pending = [cell for cell in cells if not is_finished(out / cell.name, scoring)]
     done = Progress(len(cells) - len(pending), 0, len(cells))
@@ -129,43 +127,38 @@ def run_sweep(
     return done
 
 
-def _score_all(done: Sequence, scoring: Scoring) -> None:
+def _score_all(done: Sequence[Run], scoring: Scoring) -> None:
     """Score runs; of points on every core at once, since sorting projections takes most of it and one core each."""
     workers = 1 if scoring.features else min(len(done), os.cpu_count() or 1)
     if workers <= 1:
         for run in done:
             score(run, scoring)
         return
-    # One run of each dataset goes first: it finds the floor of all others there, which workers that come to a new
-    # dataset together would each find again.
+    # One run of each dataset goes first: it computes the floor of the dataset, which workers that start on it together
+    # would each compute again.
     first = {run.config.dataset: run for run in reversed(done)}
     ordered = sorted(done, key=lambda run: run is not first[run.config.dataset])
     pool = ThreadPoolExecutor(workers, thread_name_prefix="toylab-score")
     try:
         list(pool.map(lambda run: score(run, scoring), ordered))
     finally:
-        pool.shutdown(cancel_futures=True)  # after Ctrl-C nobody waits for the rest
+        pool.shutdown(cancel_futures=True)  # after Ctrl-C the rest is not waited for
 
 
-def score(run, scoring: Scoring) -> None:
+def score(run: Run, scoring: Scoring) -> None:
     """Evaluate a saved run and write the scores into its folder; null where samples are not finite.
 
     Every run is scored with the same noise.
     """
+    assert run.path is not None
     if scoring.features:
-        from toylab.evaluation import final_image_scores
-
         write_scores(run.path, final_image_scores(run, scoring.features, scoring.n, scoring.num_keys))
         return
-    from toylab.evaluation import evaluate
-
     write_scores(run.path, evaluate(run, scoring.names, n=scoring.n, num_keys=scoring.num_keys))
 
 
 def plan_chunks(groups: Sequence[Sequence[int]], lanes: int | None) -> list[Sequence[int]]:
     """What trains together, in order: the groups in chunks of at most ``lanes``, by default 8 per device."""
-    import jax
-
     largest = lanes or LANES_PER_DEVICE * jax.local_device_count()
     return [chunk for group in groups for chunk in equal_chunks(group, largest)]
 

@@ -1,4 +1,4 @@
-"""Shards as jobs of a SLURM cluster, by submitit: an adapter, so nothing else of the lab knows of either.
+"""Shards as jobs of a SLURM cluster, by submitit; the only module that depends on either.
 
 When the cluster is about to take a machine away (time limit, preemption) it signals the job, and submitit queues the
 same job again: finished cells are skipped, the one in training continues from its last save, at most a minute old.
@@ -54,7 +54,7 @@ class ShardJob:
 
     def checkpoint(self) -> Any:
         """What submitit queues when the machine is taken away: the same shard."""
-        from submitit.helpers import DelayedSubmission
+        from submitit.helpers import DelayedSubmission  # an optional package
 
         return DelayedSubmission(self)
 
@@ -75,7 +75,7 @@ def submit(
     """
     read_plan(folder)
     try:
-        import submitit
+        import submitit  # an optional package
     except ImportError:
         raise ValueError("submitting jobs needs submitit: pip install 'toylab[slurm]'") from None
     wanted = resources or Resources()

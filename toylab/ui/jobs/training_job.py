@@ -1,14 +1,12 @@
 """Lanes trained live, side by side: the Lab's pair or a race; and compiling their programs ahead of need."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from toylab.config import RunConfig
 from toylab.ui.jobs.job import AbstractJob, JobState, divergence
+from toylab.ui.jobs.live import LiveTraining
 from toylab.ui.jobs.snapshot import Snapshot
-
-if TYPE_CHECKING:  # see `_begin`
-    from toylab.ui.jobs.live import LiveTraining
 
 SNAPSHOT_SECONDS = 0.15
 """Least time between two snapshots while training."""
@@ -66,7 +64,7 @@ class TrainingJob(AbstractJob[Snapshot]):
         self._live: LiveTraining | None = None
         self._held: list[Any] | None = None
 
-    # Wishes: any thread.
+    # Requests: any thread.
 
     def set(self, lane: int = 0, **changes: float) -> None:
         """Request a change of `beta` (of ``lane``) or `learning_rate` (of every lane) from the next stretch on.
@@ -130,9 +128,6 @@ class TrainingJob(AbstractJob[Snapshot]):
         self._judge()
 
     def _begin(self) -> None:
-        # Here, since it imports JAX, which takes seconds: the first page is shown without.
-        from toylab.ui.jobs.live import LiveTraining
-
         self._publish(JobState.COMPILING)
         self._live = LiveTraining(self.snapshot.configs, self.clock)
         self._publish(
@@ -212,8 +207,6 @@ def chores(config: RunConfig) -> list[Callable[[], None]]:
     made: list = []
 
     def build() -> None:
-        from toylab.ui.jobs.live import LiveTraining  # imports JAX, as in TrainingJob
-
         try:
             made.append(LiveTraining([lane.config for lane in with_baseline(config)]))
         except ValueError:

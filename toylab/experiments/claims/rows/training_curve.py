@@ -1,11 +1,11 @@
-"""What the loss shows of training, and what one step shows of the net."""
-
-import math
+"""The loss as a measure of training, and one-step samples of nets that were trained on shorter gaps."""
 
 from toylab.diagnostics.loss_parts import loss_decomposition
 from toylab.experiments.claims.base import AbstractClaim, Effect, claims
 from toylab.experiments.claims.budgets import Budget
-from toylab.experiments.claims.comparisons import gain, seeded
+from toylab.experiments.claims.comparisons import arm_of, gain, seeded, shares
+from toylab.experiments.results import finite_mean
+from toylab.formatting import finite_or_none
 
 
 @claims.register("non_decreasing_loss")
@@ -88,24 +88,22 @@ class Extrapolation(AbstractClaim):
             gain(store, treated, baseline, budget.seeds, name="gain of beta=1 in two steps",
                  labels=("beta=1, 2 steps", "beta=0, 2 steps"), claimed=self.claimed, read=in_two)
         ]  # fmt: skip
-        for arm in (baseline, treated):
-            one = {c.seed: store.score(c) for c in seeded(arm, budget.seeds)}
-            two = {c.seed: in_two(c) for c in seeded(arm, budget.seeds)}
-            whole = [seed for seed in one if math.isfinite(one[seed].value * two[seed].value)]
+        for config in (baseline, treated):
+            one = arm_of("1 step", config, budget.seeds, store.score)
+            two = arm_of("2 steps", config, budget.seeds, in_two)
+            values = shares(two.by_seed(), one.by_seed())
+            whole = [result for result in one.counted if result.seed in values]
             effects.append(
                 Effect(
-                    name=f"beta={arm.beta:g}: share of sliced W1 gone with the second step",
-                    values={seed: 1 - two[seed].value / one[seed].value for seed in whole},
+                    name=f"beta={config.beta:g}: share of sliced W1 gone with the second step",
+                    values=values,
                     kind="within",
                     range=(-0.1, 0.1),
-                    arms={
-                        "1 step": {seed: one[seed].value for seed in whole},
-                        "2 steps": {seed: two[seed].value for seed in whole},
-                    },
-                    floor=one[whole[0]].floor if whole else None,
-                    baseline=sum(one[seed].value for seed in whole) / len(whole) if whole else None,
+                    arms={arm.key: {seed: arm.by_seed()[seed] for seed in values} for arm in (one, two)},
+                    floor=whole[0].score.floor if whole else None,
+                    baseline=finite_or_none(finite_mean(result.value for result in whole)),
                     n=budget.score_n,
-                    lost=len(one) - len(whole),
+                    lost=len(budget.seeds) - len(values),
                 )
             )
         return effects

@@ -85,13 +85,13 @@ def cost_line(cost: Mapping[str, Any], config: RunConfig) -> str:
     """Parameters, operations and memory of a run in one line."""
     steps = cost["flops_step"]
     plain = (
-        f" ({amount(steps['plain'])} if every row took the derivative)"
+        f"; {amount(steps['plain'])} if every row took the derivative"
         if steps["plain"] != steps["split"]
         else ""
     )
     return (
         f"{amount(cost['params'])} parameters, {amount(cost['flops_forward'])} operations per image and evaluation, "
-        f"{amount(steps['split'])} operations per step (batch {config.batch_size}){plain}, "
+        f"{amount(steps['split'])} operations per step (batch {config.batch_size}{plain}), "
         f"{amount(steps['split'] * config.steps)} for the {config.steps:,} steps; {amount(cost['bytes'])} bytes of "
         "state"
     )
