@@ -11,7 +11,7 @@ import tyro
 from toylab.cli import parsing
 from toylab.cli.dispatch import DIVERGED, DONE
 from toylab.cli.output import note, print_json, text_table
-from toylab.cli.sample import check_number
+from toylab.cli.parsing import check_number
 from toylab.cli.settings import read_values, settings_class, settings_of
 from toylab.cli.start import start_jax
 from toylab.cli.train import base_settings, no_divergence_warning, with_points, with_settings

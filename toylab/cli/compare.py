@@ -10,7 +10,7 @@ from toylab.cli import parsing
 from toylab.cli.dispatch import DIVERGED, DONE, INTERRUPTED
 from toylab.cli.folders import make_writable
 from toylab.cli.output import note, plain, print_json, text_table
-from toylab.cli.sample import check_number
+from toylab.cli.parsing import check_number
 from toylab.cli.settings import Whole, read_values, settings_class, settings_of
 from toylab.cli.start import start_jax
 from toylab.cli.sweep_cells import parse_shard

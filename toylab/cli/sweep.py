@@ -8,7 +8,7 @@ from typing import Literal
 
 from toylab.cli import parsing, sweep_grid, sweep_merge, sweep_plan, sweep_run, sweep_submit
 from toylab.cli.folders import make_writable
-from toylab.cli.sample import check_number
+from toylab.cli.parsing import check_number
 from toylab.cli.settings import Whole
 from toylab.cli.sweep_cells import check_buildable, parse_grid, parse_shard, planned, train_cells
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from toylab.cli import parsing
 from toylab.cli.dispatch import DIVERGED, DONE, INTERRUPTED, REQUEUE
 from toylab.cli.output import note, print_json
-from toylab.cli.sample import check_number
+from toylab.cli.parsing import check_number
 from toylab.cli.settings import KINDS, settings_class, settings_of
 from toylab.cli.start import start_jax
 from toylab.cli.train import base_settings, no_divergence_warning, with_settings

@@ -12,7 +12,7 @@ from toylab.cli.configs import find_config
 from toylab.cli.dispatch import DIVERGED, DONE, INTERRUPTED, REQUEUE
 from toylab.cli.folders import make_writable
 from toylab.cli.output import note, plain, print_json, text_table
-from toylab.cli.sample import check_number
+from toylab.cli.parsing import check_number
 from toylab.cli.settings import Options as NetOptions
 from toylab.cli.settings import Whole, read_values
 from toylab.cli.start import start_jax

@@ -9,7 +9,7 @@ import tyro
 
 from toylab.cli import parsing
 from toylab.cli.folders import make_writable
-from toylab.cli.sample import check_number
+from toylab.cli.parsing import check_number
 from toylab.cli.settings import Whole
 from toylab.cli.start import start_jax
 from toylab.cli.sweep_cells import check_buildable, parse_shard, train_cells

@@ -10,7 +10,7 @@ import tyro
 from toylab.cli import parsing
 from toylab.cli.dispatch import DONE
 from toylab.cli.output import note, print_json
-from toylab.cli.sample import check_number
+from toylab.cli.parsing import check_number
 from toylab.cli.settings import Whole
 
 
