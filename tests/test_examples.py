@@ -58,6 +58,7 @@ def test_the_benchmark_times_the_example():
     assert loop_path() == SHORT
 
 
+@pytest.mark.slow
 def test_the_short_example_trains_and_saves_a_picture(run):
     lines = run(SHORT, "--batch-size", "32", "--beta", "1", "--seed", "3")
     losses = [float(line.rsplit(" ", 1)[1]) for line in lines]
@@ -65,6 +66,7 @@ def test_the_short_example_trains_and_saves_a_picture(run):
     assert np.all(np.isfinite(losses))
 
 
+@pytest.mark.slow
 def test_the_foreign_loop_trains_scores_and_saves_a_picture(run):
     *losses, score = run(OWN, "--method", "split_meanflow")
     assert len(losses) == 5
