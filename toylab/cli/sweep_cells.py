@@ -59,7 +59,9 @@ def check_buildable(cells: "Sequence[Cell]") -> None:
     Raises:
         ValueError: a wrong name or option.
     """
-    from toylab.training.experiment import build_experiment
+    from toylab.training.experiment import (
+        build_experiment,
+    )  # JAX: about 2 s of processor time, not for --help
 
     for cell in cells:
         build_experiment(cell.config)
@@ -69,7 +71,7 @@ def train_cells(
     cells: "Sequence[Cell]", out: Path, scoring: "Scoring", lanes: int, part: str, as_json: bool
 ) -> int:
     """Train what is not finished yet and print the progress; returns the exit code."""
-    from toylab.experiments.sweep import Progress, run_sweep
+    from toylab.experiments.sweep import Progress, run_sweep  # likewise
     from toylab.training import TrainingInterrupted
 
     begin = time.perf_counter()
@@ -111,6 +113,6 @@ def parse_shard(text: str) -> tuple[int, int]:
 
 def num_diverged(folders: Sequence[Path]) -> int:
     """How many of the run folders hold a diverged run."""
-    from toylab.storage.run_folder import read_run
+    from toylab.storage.run_folder import read_run  # pandas: not for --help
 
     return sum(read_run(folder).header.status == "diverged" for folder in folders)

@@ -30,7 +30,7 @@ def grid_png(images: Float[np.ndarray, "n height width channels"], columns: int 
 
 def bytes_png(pixels: UInt8[np.ndarray, "n height width shown"], columns: int = 0) -> bytes:
     """A grid of images as `to_bytes` makes them; 0 columns make a square of it."""
-    from PIL import Image
+    from PIL import Image  # most users of this module only arrange arrays
 
     picture = Image.fromarray(tiled(pixels, columns or math.ceil(math.sqrt(len(pixels)))))
     buffer = io.BytesIO()
