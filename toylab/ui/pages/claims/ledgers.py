@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 from toylab.experiments.claims.reading import read_ledger
 from toylab.ui import ASSETS
+from toylab.ui.runs.files import RUNS
 
 PACKAGED = ASSETS / "claims_quick.json"
 """A copy of results/claims_quick/claims.json (scripts/make_reading_assets.py)."""
-RUNS = Path("runs")
 MAX_LEDGERS = 12
 
 
