@@ -31,7 +31,7 @@ calls = {
     "seed must be a whole number in [0, 2147483647], got 1099511627776": lambda: run.sample(4, seed=2**40),
     "betas must be a sequence of numbers, got 0.5: write [0.5] for one":
         lambda: tl.diagnostics.gradient_variance(run, betas=0.5),
-    "path must be that of a run folder, got NoneType": lambda: tl.load(None),
+    "path must be the path of a run folder, got NoneType": lambda: tl.load(None),
     "dataset_options: std must be plain JSON without NaN": lambda: tl.RunConfig(dataset_options={"std": np.nan}),
     "seed must lie in [0, 2147483647], got 2147483648": lambda: tl.RunConfig(seed=2**31),
 }
