@@ -97,7 +97,7 @@ DAMAGED_SAMPLES = {
         zipped(pair(npy("(9000000, 2)", bytes(72_000_000))), zipfile.ZIP_DEFLATED),
         "unpacks to 72000",
     ),
-    "bzip2": (zipped(pair(npy("(2, 2)", bytes(16))), zipfile.ZIP_BZIP2), "not write"),
+    "bzip2": (zipped(pair(npy("(2, 2)", bytes(16))), zipfile.ZIP_BZIP2), "neither stored nor deflated"),
     "other members": (zipped(pair(npy("(2, 2)", bytes(16))) | {"run.sh": b"rm"}), "not distinct .npy"),
 }
 
