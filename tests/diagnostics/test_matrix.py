@@ -106,6 +106,7 @@ def reference_errors(experiment, state, batch, reference):
 DIGITS = tl.RunConfig(dataset="digits", net="dit", net_options={"size": "nano", "patch": 4})
 
 
+@pytest.mark.slow
 def test_a_transformer_on_images_is_measured_by_the_same_function():
     run = run_of(DIGITS.replace(dataset_options={"labels": False}))
     found = matrix_coefficient(run, num_points=256)

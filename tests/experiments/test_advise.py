@@ -83,6 +83,7 @@ def test_advice_on_a_run_names_what_it_measured(trained, probes):
     assert 0 < advice.measured.predicted_cut < 1
 
 
+@pytest.mark.slow
 def test_probes_agree_with_the_exact_landscape():
     run = tl.train(TINY.replace(beta=1.0, steps=300), progress=False)
     exact = tl.diagnostics.beta_landscape(run, num_points=8192, gradient_points=256, betas=(0.0, 1.0))
@@ -93,6 +94,7 @@ def test_probes_agree_with_the_exact_landscape():
     assert probed.loss.coefficients[2] == pytest.approx(exact.coefficients[2], rel=0.05)
 
 
+@pytest.mark.slow
 def test_command_on_a_dataset(capsys):
     words = "advise two_moons --steps 20 --batch-size 32 --width 16 --depth 2 --embed-dim 8 --eval-samples 0"
     words += " --beta 1 --pilot-steps 20 --seeds 0:2 --score-n 256 --json"

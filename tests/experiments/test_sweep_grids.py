@@ -195,6 +195,7 @@ def test_a_timing_is_read_back_or_starts_anew(tmp_path):
     assert read_timing(tmp_path, grid, tmp_path) == Timing()
 
 
+@pytest.mark.slow
 def test_the_grid_of_images_pairs_seeds_and_noise(call, tmp_path):
     config = UNMEASURED.replace(dataset="digits", width=8, depth=1)
     (tmp_path / "mine.json").write_text(json.dumps(config.to_dict()))

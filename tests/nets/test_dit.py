@@ -123,6 +123,7 @@ def test_computing_again_changes_nothing(remat):
     np.testing.assert_allclose(gradient(plain), gradient(again), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "low", "high"), [("bfloat16", 1e-4, 3e-2), ("float16", 1e-5, 4e-3)])
 def test_half_precision_is_close_and_keeps_its_masters(dtype, low, high):
     whole, half = net_of(), net_of(dtype=dtype)

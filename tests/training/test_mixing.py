@@ -45,6 +45,7 @@ def test_on_a_cpu_each_dataset_is_a_program_of_its_own():
         Ensemble([build_experiment(config) for config in CONFIGS])
 
 
+@pytest.mark.slow
 def test_batched_lanes_share_a_program_whatever_their_data(monkeypatch):
     """The numbers of each lane are those of an ensemble of its own."""
     monkeypatch.setattr(parallel, "batches_lanes", lambda: True)

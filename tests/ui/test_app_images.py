@@ -178,7 +178,11 @@ HOSTILE = {
         "not on images",
     ),
     "the plane": ({"dataset": "two_moons", "net": "mlp", "net_options": {}}, 2, "not on images"),
-    "a stand-in": ({"dataset": "fashion", "dataset_options": {"stand_in": True}}, 1024, "uses the option stand_in"),
+    "a stand-in": (
+        {"dataset": "fashion", "dataset_options": {"stand_in": True}},
+        1024,
+        "uses the option stand_in",
+    ),
     "another size": ({}, 65, "have 64 pixels, the samples 65"),
     "an unknown option": ({"dataset_options": {"evil": 1}}, 64, "unknown option 'evil'"),
     "an unknown setting": ({"evil": 1}, 64, "evil"),

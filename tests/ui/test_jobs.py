@@ -104,6 +104,7 @@ def test_a_run_ends_done_with_both_lanes_measured(manager):
     assert chosen.status == baseline.status == "done"
 
 
+@pytest.mark.slow
 def test_watching_changes_no_result(manager):
     """A job's lanes equal a plain trainer's: chunks, pictures and pauses leave no trace."""
     from toylab.training.trainer import Trainer
