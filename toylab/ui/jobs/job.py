@@ -96,22 +96,22 @@ class AbstractJob(ABC, Generic[V]):
 
     def pause(self) -> None:
         """Pause before the next unit of work; the state is kept."""
-        self._wish(lambda: setattr(self, "_paused", True))
+        self._request(lambda: setattr(self, "_paused", True))
 
     def resume(self) -> None:
         """Continue after a pause."""
-        self._wish(lambda: setattr(self, "_paused", False))
+        self._request(lambda: setattr(self, "_paused", False))
 
     def stop(self) -> None:
         """End the job; what was done stays visible."""
 
-        def wish() -> None:
+        def carry_out() -> None:
             self._stopped = True
             # A compilation cannot be interrupted: the job ends now, and the worker drops what it compiled.
             if self.snapshot.state in {JobState.QUEUED, JobState.COMPILING}:
                 self._replace(state=JobState.STOPPED)
 
-        self._wish(wish)
+        self._request(carry_out)
 
     def wait_for(self, condition: Callable[[V], bool], timeout: float) -> bool:
         """Wait until a snapshot fulfils ``condition``; returns whether one did in time."""
@@ -136,7 +136,7 @@ class AbstractJob(ABC, Generic[V]):
         """Whether there is a unit of work for the worker to do now."""
         if not self.active:
             return False
-        if self._stopped or not self._paused or self._has_wishes():
+        if self._stopped or not self._paused or self._has_requests():
             return True
         return self.snapshot.state is not JobState.PAUSED or self._overdue()
 
@@ -163,7 +163,7 @@ class AbstractJob(ABC, Generic[V]):
     def _view(self, state: JobState) -> dict[str, Any]:
         """Fields of the next snapshot besides seq, state and message."""
 
-    def _has_wishes(self) -> bool:
+    def _has_requests(self) -> bool:
         """Whether there is a request to act on even while paused."""
         return False
 
@@ -203,7 +203,7 @@ class AbstractJob(ABC, Generic[V]):
         since = self._paused_at
         return since is not None and self._paused and self.clock() - since > PAUSE_SECONDS
 
-    def _wish(self, change: Callable[[], None]) -> None:
+    def _request(self, change: Callable[[], None]) -> None:
         with self._changed:
             change()
         self.wake()

@@ -82,16 +82,16 @@ class TrainingJob(AbstractJob[Snapshot]):
             for name, value in changes.items()
             for each in ([lane] if name == "beta" else range(len(configs)))
         }
-        self._wish(lambda: self._requests.update(requests))
+        self._request(lambda: self._requests.update(requests))
 
     def advance(self, num_steps: int) -> None:
         """Pause, after exactly ``num_steps`` further steps."""
 
-        def wish() -> None:
+        def carry_out() -> None:
             self._paused = True
             self._steps_wanted += num_steps
 
-        self._wish(wish)
+        self._request(carry_out)
 
     # Reading: any thread.
 
@@ -110,7 +110,7 @@ class TrainingJob(AbstractJob[Snapshot]):
 
     # Work: the worker alone.
 
-    def _has_wishes(self) -> bool:
+    def _has_requests(self) -> bool:
         return bool(self._steps_wanted or self._requests)
 
     def _unit(self) -> None:

@@ -113,7 +113,7 @@ def _about(kind: str, item: Member) -> None:
                 st.text(item.arguments)
 
 
-WISHES: dict[str, Callable[[str], dict[str, Any]]] = {
+RACE_SETTINGS: dict[str, Callable[[str], dict[str, Any]]] = {
     "methods": lambda name: {"method": name},
     "proxies": lambda name: {"proxy": name, "target": name, "beta": 1.0},
     "rules": lambda name: {"rule": name, "beta": 1.0},
@@ -131,7 +131,7 @@ def _load_buttons(kind: str, item: Member) -> None:
                 disabled=not ready,
                 help="Against MeanFlow at β = 0, live." if ready else "There is no Race in this version.",
             ):
-                links.to_race(WISHES[kind](item.name))
+                links.to_race(RACE_SETTINGS[kind](item.name))
         in_lab = kind == "proxies" and item.name in PROXIES
         if in_lab and st.button(
             "Load into the Lab", key="load_lab", help="As the tangent's proxy, at β = 1."
