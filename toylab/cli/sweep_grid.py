@@ -70,8 +70,8 @@ class Flags(Options):
     images: beta alone, on images; one-step samples of paired noise, Frechet distance of features with its floor.
     paper: six datasets in the plane, eleven betas, three seeds, 200,000 steps, as published; sliced W1.
 
-    A short measurement forecasts the time. The same command again does only what is missing. While runs train SIGTERM
-    and SIGUSR1 save, write the files of what is finished by then and end with exit code 75, so
+    A short measurement forecasts the time. The same command again does only what is missing. While runs train SIGTERM,
+    SIGUSR1 and SIGUSR2 save, write the files of what is finished by then and end with exit code 75, so
     `timeout --preserve-status 570 toylab sweep --grid ...` splits it into pieces of ten minutes; study.json adds up
     their times. A signal at another time ends the command at once: the next call writes the files.
     """

@@ -23,7 +23,9 @@ from toylab.training.mixing import program_of
 from toylab.training.run import Run
 from toylab.training.trainer import Trainer, schedule_of
 
-REQUEUE_SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name))
+REQUEUE_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGUSR1", "SIGUSR2") if hasattr(signal, name)
+)
 """Signals that clusters send before they take a machine away."""
 AUTOSAVE_SECONDS = 60.0
 """Time between saves during training: a process that is killed loses at most this much work."""
@@ -36,7 +38,7 @@ class TrainingInterrupted(KeyboardInterrupt):
         super().__init__("training interrupted")
         self.runs = list(runs)
         self.requeue = requeue
-        """Whether the signal was SIGTERM or SIGUSR1, so that a cluster should queue the run again."""
+        """Whether the signal was SIGTERM, SIGUSR1 or SIGUSR2, so that a cluster should queue the run again."""
 
 
 def train(
@@ -133,6 +135,7 @@ def train_many(
             finished.update(zip(members, trainer.runs(paths_of_lanes), strict=True))
             stopped, requeue = agree(interrupted.is_set(), interrupted.requeue)
             if stopped:
+                interrupted.pass_on()
                 raise TrainingInterrupted([finished[i] for i in sorted(finished)], requeue)
     return [finished[i] for i in range(len(configs))]
 
@@ -297,7 +300,22 @@ class BackgroundSaver:
 class _Interruption(threading.Event):
     """Event that a signal sets; ``requeue`` is True if it was one of ``REQUEUE_SIGNALS``."""
 
-    requeue = False
+    def __init__(self):
+        super().__init__()
+        self.received: list[int] = []
+        self.previous: dict[int, object] = {}
+
+    @property
+    def requeue(self) -> bool:
+        return any(number in REQUEUE_SIGNALS for number in self.received)
+
+    def pass_on(self) -> None:
+        """Give signals that ask for a requeue to the handlers that were there before, now that everything is saved."""
+        # A job of submitit is queued again by its own handler, which ends the process by SystemExit. Here that gets
+        # through; raised at the moment of the signal, inside a callback of the garbage collector, it would be discarded.
+        for number in dict.fromkeys(self.received):
+            if number in REQUEUE_SIGNALS and callable(handler := self.previous[number]):
+                handler(number, None)
 
 
 @contextlib.contextmanager
@@ -311,15 +329,16 @@ def _interruptible() -> Iterator[_Interruption]:
     def handle(signum, frame):
         if event.is_set() and signum == signal.SIGINT:
             raise KeyboardInterrupt
-        event.requeue = event.requeue or signum in REQUEUE_SIGNALS
+        event.received.append(signum)
         event.set()
 
-    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, *REQUEUE_SIGNALS)}
+    for number in (signal.SIGINT, *REQUEUE_SIGNALS):
+        event.previous[number] = signal.signal(number, handle)
     try:
         yield event
     finally:
-        for name, handler in previous.items():
-            signal.signal(name, handler)
+        for number, handler in event.previous.items():
+            signal.signal(number, handler)
 
 
 def _progress_bar(configs: Sequence[RunConfig], resume: Sequence[Run | None], progress: bool | None) -> tqdm:
