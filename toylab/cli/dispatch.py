@@ -19,7 +19,7 @@ from toylab.version import __version__
 
 DONE, INTERNAL, BAD_USAGE, DIVERGED, INTERRUPTED = 0, 1, 2, 3, 130
 REQUEUE = 75
-"""Stopped by SIGTERM, SIGUSR1 or SIGUSR2 with the state saved: queue it again (EX_TEMPFAIL, which schedulers recognise)."""
+"""Saved and stopped by SIGTERM, SIGUSR1 or SIGUSR2: queue it again (EX_TEMPFAIL, which schedulers recognise)."""
 
 COMMANDS = {
     "app": "the lab in the browser: train live and change beta while it trains",

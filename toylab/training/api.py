@@ -311,8 +311,8 @@ class _Interruption(threading.Event):
 
     def pass_on(self) -> None:
         """Give signals that ask for a requeue to the handlers that were there before, now that everything is saved."""
-        # A job of submitit is queued again by its own handler, which ends the process by SystemExit. Here that gets
-        # through; raised at the moment of the signal, inside a callback of the garbage collector, it would be discarded.
+        # A job of submitit is queued again by its own handler, which ends the process by SystemExit. Raised at the
+        # moment of the signal, inside a callback of the garbage collector, that would be discarded.
         for number in dict.fromkeys(self.received):
             if number in REQUEUE_SIGNALS and callable(handler := self.previous[number]):
                 handler(number, None)
