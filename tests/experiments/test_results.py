@@ -11,7 +11,6 @@ from toylab.experiments.results import (
     NO_SCORE,
     Reading,
     Result,
-    contrast,
     contrasts,
     difference,
     gain,
@@ -110,8 +109,7 @@ def test_without_two_common_seeds_the_standard_errors_give_welchs_interval():
             1.0 - end, spread[0], 4, 1.5, spread[1], 4, equal_var=False
         ).pvalue
         assert p == pytest.approx(0.05)
-    arm, baseline = group([one, other])
-    assert contrast(arm, baseline, one, other) == ((one,), (other,), found, ())
+    assert contrasts(group([one, other]), other) == [((one,), (other,), found, ())]
 
 
 def test_chosen_runs_are_compared_with_the_pinned_ones_arm():

@@ -11,7 +11,7 @@ A `Result` is one run under one score. An `Arm` is one competing setting: its re
 
 Views that compare chosen runs, of which several may be seeds of one arm (the pages Compare and Images), take
 `contrasts(arms, pinned)`: a `Contrast` for each arm against that of the pinned run, paired by seed where they share two
-or more, else from the standard errors of the scores; `contrast` is one of them. A run has a Result per score; those of
+or more, else from the standard errors of the scores. A run has a Result per score; those of
 different scores (Frechet distance, kernel distance) are grouped apart. The grid of the page Sweep takes
 ``group(results, lambda result: result.config.beta)`` and the interval of each arm.
 
@@ -287,17 +287,6 @@ class Contrast(NamedTuple):
     seeds: tuple[int, ...] = ()
 
 
-def contrast(arm: Arm, baseline: Arm, chosen: Result, pinned: Result) -> Contrast:
-    """Arm minus baseline, paired by seed; where they share fewer than two seeds ``chosen`` minus ``pinned``."""
-    seeds = shared_seeds(arm, baseline)
-    if len(seeds) < 2:
-        return Contrast((chosen,), (pinned,), measured_difference(chosen, pinned))
-    found = difference(arm, baseline)
-    assert found is not None
-    sides = [tuple(each for each in side.counted if each.seed in seeds) for side in (arm, baseline)]
-    return Contrast(sides[0], sides[1], found, seeds)
-
-
 def contrasts(arms: Sequence[Arm], pinned: Result) -> list[Contrast]:
     """Every arm minus that of ``pinned``: paired by seed, or each of its results minus ``pinned``.
 
@@ -312,8 +301,10 @@ def contrasts(arms: Sequence[Arm], pinned: Result) -> list[Contrast]:
         raise ValueError(f"the baseline {pinned.name!r} is no scored result of the arms")
     found = []
     for arm in arms:
-        if arm is not base and len(shared_seeds(arm, base)) > 1:
-            found.append(contrast(arm, base, arm.counted[0], pinned))
+        seeds = shared_seeds(arm, base)
+        if arm is not base and len(seeds) > 1 and (paired := difference(arm, base)) is not None:
+            sides = [tuple(each for each in side.counted if each.seed in seeds) for side in (arm, base)]
+            found.append(Contrast(sides[0], sides[1], paired, seeds))
         else:
             found += [
                 Contrast((each,), (pinned,), measured_difference(each, pinned))
