@@ -14,7 +14,9 @@ from .serving import serving
 from .visiting import visitors
 
 HERE = Path(__file__).parent
-CHROMIUM = os.environ.get("TOYLAB_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser")
+"""The first is Chromium without its own windows, which take a sixth of the time; Debian has it as a package."""
+CHROMIUM = os.environ.get("TOYLAB_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 ARGS = [
     "--no-sandbox",
     "--disable-gpu",

@@ -1,5 +1,6 @@
 """The address: whatever it says the page is a good one, and it says all that a run needs (app.md 3.6, checks 5, 6)."""
 
+import contextlib
 from urllib.parse import parse_qs, urlsplit
 
 import pandas as pd
@@ -73,14 +74,17 @@ def test_a_shared_address_trains_the_same_run(server, visit):
     first = visit()
     arrive(first, server.address, "width=32&batch=64")
     first.get_by_role("radio", name="two moons").check(force=True)
+    wait_for_query(first, dataset="two_moons", width="32", batch="64")
     slider = first.get_by_role("slider", name="Coefficient")
     slider.focus()
     for _ in range(4):
         slider.press("ArrowLeft")
+    wait_for_query(first, beta="0.8")
     first.get_by_label("Seed").fill("7")
     first.keyboard.press("Enter")
+    wait_for_query(first, seed="7")
     choose(first, "Steps", "1000")
-    wait_for(lambda: query(first).keys() >= {"dataset", "beta", "seed", "steps", "width"}, 10)
+    wait_for_query(first, dataset="two_moons", beta="0.8", seed="7", steps="1000", width="32", batch="64")
     shared = url(first)
     second = visit()
     second.goto(shared)
@@ -95,6 +99,18 @@ def test_a_shared_address_trains_the_same_run(server, visit):
 
 def query(page) -> dict[str, list[str]]:
     return parse_qs(urlsplit(url(page)).query)
+
+
+def wait_for_query(page, **expected: str) -> None:
+    """Wait until the address holds these settings; an error shows what it holds."""
+    with contextlib.suppress(AssertionError):
+        wait_for(lambda: expected.items() <= first_values(page).items(), 20)
+    found = first_values(page)
+    assert {name: found.get(name) for name in expected} == expected
+
+
+def first_values(page) -> dict[str, str]:
+    return {name: values[0] for name, values in query(page).items()}
 
 
 def value_of(page, label: str) -> str:
