@@ -24,8 +24,6 @@ DATASET = datasets.create("eight_gaussians")
 STD = 0.6
 """Width of the Gaussian data of which the solution is known."""
 GAUSSIAN = datasets.create("two_gaussians", {"separation": 0.0, "std": STD})
-QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-"""Each program of these tests runs a few times only: compiling it is all that takes time."""
 
 
 class Scenes(NamedTuple):
@@ -118,7 +116,7 @@ def _gradient_program(method, stage: str):
 
         return jax.grad(loss)(around.params)
 
-    return jax.jit(jax.vmap(gradient, in_axes=(0, None)), compiler_options=QUICK)
+    return jax.jit(jax.vmap(gradient, in_axes=(0, None)))
 
 
 def slopes_of(method, references, scenes: Scenes, around: Surroundings):
@@ -142,7 +140,7 @@ def slopes_of(method, references, scenes: Scenes, around: Surroundings):
 
         return jnp.stack([along(reference) for reference in references])
 
-    return np.asarray(jax.jit(jax.vmap(slopes, out_axes=1), compiler_options=QUICK)(scenes))
+    return np.asarray(jax.jit(jax.vmap(slopes, out_axes=1))(scenes))
 
 
 def gradients_at_solution(method, key, std=STD, beta=0.7, progress=0.5, n=20_000):
@@ -179,7 +177,7 @@ def _solution_program(method):
         return jax.grad(loss)(jnp.zeros(3))
 
     mapped = jax.vmap(gradient, in_axes=(0, None, None, None, None, None))
-    return jax.jit(mapped, compiler_options=QUICK)
+    return jax.jit(mapped)
 
 
 def standard_errors(values) -> float:

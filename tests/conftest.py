@@ -1,14 +1,25 @@
 """Shared test set-up: shapes checked at run time, two CPU devices, strict numerics."""
 
 import os
-
-os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
-
 import pkgutil
 from importlib.util import find_spec
 
 import jaxtyping
+
+os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Most of the suite's time would be the compiler's, and a program that runs for a second need not be fast: these take a
+# third of the time to compile and run at 25 to 40% of the speed (jaxlib 0.10.2). Processes that tests start inherit
+# them. Flags of yours stand behind them, and win.
+QUICKLY_COMPILED = " ".join(
+    [
+        "--xla_backend_optimization_level=0",
+        "--xla_llvm_disable_expensive_passes=true",
+        "--xla_cpu_use_fusion_emitters=false",
+    ]
+)
+if QUICKLY_COMPILED not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = f"{QUICKLY_COMPILED} {os.environ.get('XLA_FLAGS', '')}".strip()
 
 # Before any import of the package: every annotated function then checks its shapes and types. Not `config`, which
 # checks its own fields and turns foreign numbers into plain ones.
@@ -26,11 +37,12 @@ from alone import machine  # noqa: E402
 from toylab.devices import parallel  # noqa: E402
 from toylab.devices.parallel import enable_compilation_cache  # noqa: E402
 
-# Programs that run for a second need not be the fastest: a quarter of the suite's time is the compiler's.
-QUICKLY_COMPILED = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-parallel._CPU_OPTIONS |= QUICKLY_COMPILED
-
-
+SHIPPED = {
+    "xla_backend_optimization_level": 3,
+    "xla_llvm_disable_expensive_passes": False,
+    "xla_cpu_use_fusion_emitters": True,
+}
+"""What XLA does without those flags."""
 SLOW = "--slow"
 
 
@@ -42,7 +54,25 @@ def pytest_report_header(config):
     return None if config.getoption(SLOW) else f"slow tests are left out: {SLOW} runs them too"
 
 
+# Files of few long tests, in this order before the others: a process that began one at the end would go on alone.
+# After those in a browser, of which some wait until they have the machine to themselves.
+LONG = (
+    "test_notebooks.py",
+    "test_gpu_check.py",
+    "test_digits_run.py",
+    "test_regression_54.py",
+    "test_many_devices.py",
+)
+
+
+def _turn(item) -> int:
+    if "browser" in item.path.parts:
+        return 0
+    return 1 + LONG.index(item.path.name) if item.path.name in LONG else 1 + len(LONG)
+
+
 def pytest_collection_modifyitems(config, items):
+    items.sort(key=_turn)  # stable
     slow = [] if config.getoption(SLOW) else [item for item in items if item.get_closest_marker("slow")]
     if slow:
         config.hook.pytest_deselected(items=slow)
@@ -123,8 +153,7 @@ def theory_run():
 def fast_programs():
     """Programs as users have them, for tests that train for long."""
     with pytest.MonkeyPatch.context() as patch:
-        options = {k: v for k, v in parallel._CPU_OPTIONS.items() if k not in QUICKLY_COMPILED}
-        patch.setattr(parallel, "_CPU_OPTIONS", options)
+        patch.setattr(parallel, "_CPU_OPTIONS", parallel._CPU_OPTIONS | SHIPPED)
         _forget_options()
         yield
     _forget_options()

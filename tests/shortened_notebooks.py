@@ -11,15 +11,13 @@ from pathlib import Path
 import jupyter_client
 import nbclient
 import nbformat
-from conftest import QUICKLY_COMPILED
 
 # What a fresh kernel would have, but for modules, compiled programs, and scores of fewer samples.
-FRESH = f"""
+FRESH = """
 %reset -f
 from toylab import evaluation
 from toylab.devices import parallel
 evaluation.DEFAULT_N = 1024
-parallel._CPU_OPTIONS |= {QUICKLY_COMPILED}
 parallel.enable_compilation_cache()
 %reset -f
 """

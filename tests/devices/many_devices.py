@@ -28,7 +28,6 @@ from toylab.training import ensemble as ensembles  # noqa: E402
 from toylab.training.experiment import build_experiment  # noqa: E402
 from toylab.training.step import train_lane  # noqa: E402
 
-parallel._CPU_OPTIONS |= {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 parallel.enable_compilation_cache()
 STEPS = 6
 SHARED = {

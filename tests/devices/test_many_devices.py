@@ -115,12 +115,8 @@ FEW = ["--steps", "100", "--log-every", "50"]
 
 COMMAND = """
 import sys
-from toylab.devices import parallel
 from toylab.cli import main
-
-parallel._CPU_OPTIONS |= {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 """
-"""The command line, with programs that are compiled as quickly as those of the other tests."""
 TO_THE_END = "sys.exit(main(sys.argv[1:]))"
 TOLD_TO_GO = """
 import os, signal

@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conformance import QUICK
 
 import toylab as tl
 from toylab.methods import Context, Example, methods
@@ -77,10 +76,7 @@ def test_the_loss_of_a_batch_against_numpy(settings, x64):
     def function(params):
         return lambda x, r, t, label: np.asarray(evaluate(params, x, jnp.asarray(r), jnp.asarray(t), label))
 
-    loss = jax.jit(
-        lambda experiment: batch_loss(experiment, net.bind(state.params), state, batch),
-        compiler_options=QUICK,
-    )
+    loss = jax.jit(lambda experiment: batch_loss(experiment, net.bind(state.params), state, batch))
     for beta in (0.0, 0.5, 1.0):
         expected = numpy_loss(
             function(state.params), function(state.params_ema), batch, config.replace(beta=beta)
@@ -96,7 +92,7 @@ def test_the_loss_of_a_batch_against_numpy(settings, x64):
 def test_rows_without_derivative_lose_nothing(guided):
     """Loss and gradient of the split batch are those of treating every row as a pair, hidden labels included."""
     config = BASE.replace(**DIT, **guided)
-    step = jax.jit(loss_and_gradient, compiler_options=QUICK)
+    step = jax.jit(loss_and_gradient)
     state, batch = state_and_batch(build_experiment(config))
     rows = jax.tree.map(lambda a, b: np.concatenate([a, b]), batch.equal, batch.pairs)
     whole = batch._replace(pairs=rows, equal=jax.tree.map(lambda leaf: leaf[:0], rows))

@@ -1,5 +1,6 @@
 """Methods that must coincide: at a value of an option, or as a step goes to zero."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -101,7 +102,8 @@ def test_a_small_step_tends_to_the_derivative(build, limit, order):
 def test_the_clip_of_alphaflow_bounds_the_target():
     scenes, around = scenes_of(AlphaFlow())
     far = scenes._replace(x0=10 * scenes.x0, progress=jnp.full_like(scenes.progress, 0.3))
-    free, wide, tight = (gradients_of(AlphaFlow(clip=c), "pair", far, around) for c in (0.0, 1e6, 4.0))
+    with jax.disable_jit():  # to the last bit, which two programs need not share
+        free, wide, tight = (gradients_of(AlphaFlow(clip=c), "pair", far, around) for c in (0.0, 1e6, 4.0))
     np.testing.assert_array_equal(free, wide)
     assert distance(tight, free) > 0.1
 
