@@ -1,8 +1,10 @@
 """An experiment is built once per config and handed down, and few layers lie between `train` and the loss."""
 
+import gc
 import sys
 import threading
 import traceback
+import weakref
 from pathlib import Path
 
 import jax
@@ -12,7 +14,7 @@ import pytest
 import toylab as tl
 from toylab.config import Change, with_changes
 from toylab.methods.meanflow import MeanFlow
-from toylab.training import Trainer
+from toylab.training import Trainer, api
 from toylab.training import experiment as experiments
 from toylab.training.experiment import build_experiment, structure
 
@@ -67,6 +69,25 @@ def test_a_run_to_resume_brings_its_experiment(built, tmp_path):
     resumed = tl.train(TINY, resume=tl.load(tmp_path / "half"), progress=False)
     assert built == [TINY.replace(beta=0.25)]  # by `load` alone
     assert (resumed.status, resumed.changes) == ("done", (Change(1, "beta", 0.25),))
+
+
+def test_configs_are_grouped_without_holding_the_data_of_all(monkeypatch):
+    alive: list[weakref.ref] = []
+    most = []
+
+    def counted(config):
+        experiment = build_experiment(config)
+        gc.collect()
+        alive.append(weakref.ref(experiment.dataset))
+        most.append(sum(each() is not None for each in alive))
+        return experiment
+
+    monkeypatch.setattr(api, "build_experiment", counted)
+    clouds = [np.random.default_rng(seed).normal(size=(64, 2)).tolist() for seed in range(8)]
+    configs = [TINY.replace(dataset="points", dataset_options={"array": cloud}) for cloud in clouds]
+    assert api.group_by_program(configs) == [list(range(8))]
+    assert len(most) == 8
+    assert max(most) <= 3  # that of the loop and that of `zip` may be there still while the next is built
 
 
 def test_a_changed_setting_makes_the_experiment_of_its_config():

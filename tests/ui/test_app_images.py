@@ -160,6 +160,19 @@ def test_a_folder_without_parameters_shows_what_it_holds(page, tmp_path):
     assert "not scored: its parameters are not in the file" in tables(page).replace("\\", "")
 
 
+def test_a_run_without_a_score_in_front_hides_no_difference(page, tmp_path):
+    image_folder(tmp_path / "mine", DIGITS | {"beta": 0.25})
+    (source,) = files.folders()
+    scored = [entry.id for entry in packaged() if entry.config.seed == 0][:2]
+    page.session_state["images_runs"] = [source.id, *scored]
+    page.run()
+    page.session_state["computations"][f"image-read-{source.id}"][1].result(30)
+    page.run()
+    assert not page.exception
+    (found,) = [table.value for table in page.table if table.value.index.name == "Runs"]
+    assert [name.split("\\")[0] for name in found.index] == ["C minus B"]
+
+
 def test_a_hostile_upload_is_one_line(page):
     page.run()
     page.get("file_uploader")[0].upload("<b>evil</b>.zip", b"PK\x03\x04 no zip", "application/zip").run()
