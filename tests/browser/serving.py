@@ -55,6 +55,16 @@ class Server:
         )
         return int(fields["Threads"]), int(fields["VmRSS"].split()[0]) / 1024
 
+    def is_idle(self, seconds: float = 2.0) -> bool:
+        """Whether it computes nothing for so long: the programs that it compiles ahead are there (Linux)."""
+        before = self._processor_ticks()
+        time.sleep(seconds)
+        return self._processor_ticks() - before < 0.05 * seconds * os.sysconf("SC_CLK_TCK")
+
+    def _processor_ticks(self) -> int:
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return int(fields[11]) + int(fields[12])
+
 
 @contextlib.contextmanager
 def serving(folder: Path) -> Iterator[Server]:

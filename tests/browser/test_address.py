@@ -74,7 +74,7 @@ def test_a_shared_address_trains_the_same_run(server, visit):
     first = visit()
     arrive(first, server.address, "width=32&batch=64")
     first.get_by_role("radio", name="two moons").check(force=True)
-    wait_for_query(first, dataset="two_moons", width="32", batch="64")
+    wait_for_query(first, dataset="two_moons", width="32")
     slider = first.get_by_role("slider", name="Coefficient")
     slider.focus()
     for _ in range(4):
@@ -84,7 +84,7 @@ def test_a_shared_address_trains_the_same_run(server, visit):
     first.keyboard.press("Enter")
     wait_for_query(first, seed="7")
     choose(first, "Steps", "1000")
-    wait_for_query(first, dataset="two_moons", beta="0.8", seed="7", steps="1000", width="32", batch="64")
+    wait_for_query(first, dataset="two_moons", beta="0.8", seed="7", steps="1000", width="32")
     shared = url(first)
     second = visit()
     second.goto(shared)

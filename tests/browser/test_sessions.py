@@ -1,7 +1,6 @@
 """Several visitors, and what is left when they have gone (app.md 3.6, check 7)."""
 
 import sys
-import time
 
 import pytest
 
@@ -40,7 +39,7 @@ def test_visitors_that_have_gone_leave_nothing_behind(own_server, visit):
 
     for _ in range(3):
         cycle()
-    time.sleep(2)
+    wait_for(own_server.is_idle, 120)
     threads, memory = own_server.facts()
     for _ in range(CYCLES):
         cycle()
