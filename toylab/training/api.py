@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from tqdm.auto import tqdm
 
@@ -303,7 +304,7 @@ class _Interruption(threading.Event):
     def __init__(self):
         super().__init__()
         self.received: list[int] = []
-        self.previous: dict[int, object] = {}
+        self.previous: dict[int, Any] = {}
 
     @property
     def requeue(self) -> bool:
