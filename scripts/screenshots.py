@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import io
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -29,7 +30,8 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeout
 from toylab.ui import router
 
 ROOT = Path(__file__).parents[1]
-CHROMIUM = os.environ.get("TOYLAB_CHROMIUM", "/usr/bin/chromium")
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser")
+CHROMIUM = os.environ.get("TOYLAB_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), "chromium")
 ARGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 SIZES: dict[str, ViewportSize] = {"": {"width": 1280, "height": 800}, "-phone": {"width": 390, "height": 844}}

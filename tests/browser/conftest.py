@@ -15,7 +15,7 @@ from .visiting import visitors
 
 HERE = Path(__file__).parent
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser")
-"""The first is Chromium without its own windows, which take a sixth of the time; Debian has it as a package."""
+"""Without a window system, as the first is, the tests take a sixth less time; Debian has a package of each."""
 CHROMIUM = os.environ.get("TOYLAB_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 ARGS = [
     "--no-sandbox",
@@ -45,7 +45,7 @@ def missing(reason: str) -> None:
 def browser():
     playwright_api = pytest.importorskip("playwright.sync_api")
     if CHROMIUM is None:
-        missing("no Chromium is installed (Debian: apt-get install chromium)")
+        missing("no Chromium is installed (Debian: apt-get install chromium-headless-shell)")
     with playwright_api.sync_playwright() as playwright:
         try:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)

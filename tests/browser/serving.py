@@ -1,4 +1,8 @@
-"""A server with the shipped settings, as a process of its own."""
+"""A server with the shipped settings, as a process of its own.
+
+Its programs are compiled like those of the other tests: sooner there than a user's, and slower to run. What is timed
+(stop, a start of a known program, frames) waits for no compiler.
+"""
 
 import contextlib
 import os

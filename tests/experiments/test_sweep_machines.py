@@ -25,7 +25,9 @@ from toylab.experiments.sweep import (
     write_plan,
 )
 from toylab.experiments.sweep.merging import as_table
+from toylab.experiments.sweep.running import Progress
 from toylab.storage import run_folder
+from toylab.training.api import TrainingInterrupted
 
 TINY = {"steps": [20], "batch_size": [16], "width": [8], "depth": [1], "embed_dim": [4], "eval_samples": [0]}
 FLAGS = [word for name, (value,) in TINY.items() for word in (f"--{name.replace('_', '-')}", str(value))]
@@ -248,6 +250,24 @@ def test_jobs_train_every_shard(copy, call):
     assert code == 0, err
     assert len(json.loads(out)["jobs"]) == 2
     assert len(merge(PLAN, [copy]).rows) == 4
+
+
+def test_a_signal_that_submitit_lets_pass_does_not_end_the_job(tmp_path, monkeypatch):
+    from toylab.experiments.sweep import slurm
+
+    write_plan(tmp_path, PLAN)
+    stops = [TrainingInterrupted([], requeue=True), TrainingInterrupted([], requeue=True)]
+
+    def interrupted(cells, out, scoring, progress):
+        if stops:
+            raise stops.pop()
+        return Progress(0, len(cells), len(cells))
+
+    monkeypatch.setattr(slurm, "run_sweep", interrupted)
+    assert slurm.ShardJob(tmp_path, 1, 2)()["trained"] == 2
+    stops.append(TrainingInterrupted([]))
+    with pytest.raises(TrainingInterrupted):
+        slurm.ShardJob(tmp_path, 1, 2)()
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Saves: in the background one at a time, waited for at the end, failures are told; and before a signal ends it all."""
+"""Saves: one at a time in the background, waited for at the end, failures are told. Then a signal is passed on."""
 
 import signal
 import threading
@@ -55,8 +55,33 @@ def test_the_error_of_the_block_comes_first(monkeypatch):
         saved_times(1, then=lambda: 1 / 0)
 
 
-@pytest.mark.parametrize("name", sorted(number.name for number in api.REQUEUE_SIGNALS))
-def test_a_signal_is_passed_on_once_the_run_is_saved(monkeypatch, tmp_path, name):
+REQUEUE = sorted(number.name for number in api.REQUEUE_SIGNALS)
+
+
+@pytest.fixture
+def signalled(monkeypatch, tmp_path):
+    """Train while a signal arrives twice, with ``handler`` installed before."""
+
+    def train(number, handler):
+        advance = Trainer.advance
+
+        def advance_and_signal(self, num_steps):
+            signal.raise_signal(number)
+            signal.raise_signal(number)
+            return advance(self, num_steps)
+
+        monkeypatch.setattr(Trainer, "advance", advance_and_signal)
+        previous = signal.signal(number, handler)
+        try:
+            return tl.train(UNMEASURED, path=tmp_path / "run", progress=False)
+        finally:
+            assert signal.signal(number, previous) is handler
+
+    return train
+
+
+@pytest.mark.parametrize("name", REQUEUE)
+def test_a_signal_is_passed_on_once_the_run_is_saved(signalled, tmp_path, name):
     """A cluster's own handler queues the job again by ending the process, as submitit's does."""
     number, saved = signal.Signals[name], []
 
@@ -64,19 +89,36 @@ def test_a_signal_is_passed_on_once_the_run_is_saved(monkeypatch, tmp_path, name
         saved.append(tl.load(tmp_path / "run").step)
         raise SystemExit(received)
 
-    advance = Trainer.advance
-
-    def advance_and_signal(self, num_steps):
-        signal.raise_signal(number)
-        signal.raise_signal(number)
-        return advance(self, num_steps)
-
-    monkeypatch.setattr(Trainer, "advance", advance_and_signal)
-    previous = signal.signal(number, end_the_process)
-    try:
-        with pytest.raises(SystemExit) as stop:
-            tl.train(UNMEASURED, path=tmp_path / "run", progress=False)
-        assert signal.getsignal(number) is end_the_process
-    finally:
-        signal.signal(number, previous)
+    with pytest.raises(SystemExit) as stop:
+        signalled(number, end_the_process)
     assert (stop.value.code, saved) == (number, [UNMEASURED.log_every])
+
+
+def test_a_signal_is_passed_on_where_saving_fails(signalled, monkeypatch):
+    monkeypatch.setattr(api, "_write", full_disk)
+
+    def end_the_process(received, frame):
+        raise SystemExit(received)
+
+    with pytest.raises(SystemExit) as stop:
+        signalled(signal.SIGTERM, end_the_process)
+    assert isinstance(stop.value.__context__, OSError)
+
+
+@pytest.mark.parametrize("name", REQUEUE)
+@pytest.mark.parametrize("handled", [True, False])
+def test_a_signal_that_ends_nothing_asks_for_a_requeue(signalled, tmp_path, name, handled):
+    heard = []
+    handler = (lambda number, frame: heard.append(number)) if handled else signal.SIG_DFL
+    with pytest.raises(tl.TrainingInterrupted) as stop:
+        signalled(signal.Signals[name], handler)
+    assert stop.value.requeue
+    assert heard == [signal.Signals[name]] * handled
+    assert tl.load(tmp_path / "run").step == UNMEASURED.log_every
+
+
+def test_the_handler_of_ctrl_c_is_not_called_again(signalled):
+    heard = []
+    with pytest.raises(KeyboardInterrupt):  # the second one
+        signalled(signal.SIGINT, lambda number, frame: heard.append(number))
+    assert heard == []

@@ -112,7 +112,7 @@ def _help() -> str:
             "",
             "--json prints one JSON object to standard output. Exit codes: 0 done; 1 internal error (the message names",
             "the log file with the traceback; TOYLAB_DEBUG=1 prints it); 2 bad usage or value; 3 diverged (the state",
-            "before it is saved; a sweep finishes its other runs); 75 stopped by SIGTERM, SIGUSR1 or SIGUSR2 with the",
-            "state saved, queue it again; 130 interrupted (train --resume continues).",
+            "before it is saved; a sweep finishes its other runs); 75 train or sweep stopped by SIGTERM, SIGUSR1 or",
+            "SIGUSR2 with the state saved, queue it again; 130 interrupted (train --resume continues).",
         ]
     )

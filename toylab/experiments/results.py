@@ -11,8 +11,8 @@ A `Result` is one run under one score. An `Arm` is one competing setting: its re
 
 Views that compare chosen runs, of which several may be seeds of one arm (the pages Compare and Images), take
 `contrasts(arms, pinned)`: a `Contrast` for each arm against that of the pinned run, paired by seed where they share two
-or more, else from the standard errors of the scores. A run has a Result per score; those of
-different scores (Frechet distance, kernel distance) are grouped apart. The grid of the page Sweep takes
+or more, else from the standard errors of the scores. A run has a Result per score; those of different scores (Frechet
+distance, kernel distance) are grouped apart. The grid of the page Sweep takes
 ``group(results, lambda result: result.config.beta)`` and the interval of each arm.
 
 Only results with status "done" and a finite score are in a mean (`Result.counts`); an arm counts the others by status.

@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from tqdm.auto import tqdm
 
@@ -66,7 +65,8 @@ def train(
         ValueError: a bad setting, a config that needs more memory than the machine has, a run to resume whose settings
             differ, or a batch that does not divide among the devices.
         OSError: ``path`` cannot be written or holds something else than a run; before anything is trained.
-        TrainingInterrupted: on Ctrl-C, after saving.
+        TrainingInterrupted: on Ctrl-C, SIGTERM, SIGUSR1 or SIGUSR2, after saving. A handler of yours for one of the
+            last three is called then, and may raise something else.
     """
     return train_many(
         [config],
@@ -92,7 +92,7 @@ def train_many(
     Raises:
         ValueError: a bad setting, or a path given twice, before anything is trained.
         OSError: a path that cannot be written or holds something else than a run, likewise.
-        TrainingInterrupted: on Ctrl-C, after saving; runs that had not begun are missing.
+        TrainingInterrupted: as `train`, after saving; runs that had not begun are missing.
     """
     places = list(paths) if paths is not None else [None] * len(configs)
     started = list(resume) if resume is not None else [None] * len(configs)
@@ -136,7 +136,6 @@ def train_many(
             finished.update(zip(members, trainer.runs(paths_of_lanes), strict=True))
             stopped, requeue = agree(interrupted.is_set(), interrupted.requeue)
             if stopped:
-                interrupted.pass_on()
                 raise TrainingInterrupted([finished[i] for i in sorted(finished)], requeue)
     return [finished[i] for i in range(len(configs))]
 
@@ -298,31 +297,28 @@ class BackgroundSaver:
             self.wait()
 
 
-class _Interruption(threading.Event):
-    """Event that a signal sets; ``requeue`` is True if it was one of ``REQUEUE_SIGNALS``."""
+class _Interruption:
+    """The signals that arrived while training. No `threading.Event`: its lock is not for signal handlers."""
 
     def __init__(self):
-        super().__init__()
         self.received: list[int] = []
-        self.previous: dict[int, Any] = {}
+
+    def is_set(self) -> bool:
+        return bool(self.received)
 
     @property
     def requeue(self) -> bool:
+        """Whether one of them asks for a requeue."""
         return any(number in REQUEUE_SIGNALS for number in self.received)
-
-    def pass_on(self) -> None:
-        """Give signals that ask for a requeue to the handlers that were there before, now that everything is saved."""
-        # A job of submitit is queued again by its own handler, which ends the process by SystemExit. Raised at the
-        # moment of the signal, inside a callback of the garbage collector, that would be discarded.
-        for number in dict.fromkeys(self.received):
-            if number in REQUEUE_SIGNALS and callable(handler := self.previous[number]):
-                handler(number, None)
 
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[_Interruption]:
-    """An event that the first signal sets, so that training ends between two steps; the second Ctrl-C raises."""
-    event = _Interruption()
+    """What the first signal sets, so that training ends between two steps; the second Ctrl-C raises.
+
+    At the end a signal that asks for a requeue is given to the handler that was there before.
+    """
+    event, previous = _Interruption(), {}
     if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
         yield event
         return
@@ -331,15 +327,21 @@ def _interruptible() -> Iterator[_Interruption]:
         if event.is_set() and signum == signal.SIGINT:
             raise KeyboardInterrupt
         event.received.append(signum)
-        event.set()
 
     for number in (signal.SIGINT, *REQUEUE_SIGNALS):
-        event.previous[number] = signal.signal(number, handle)
+        previous[number] = signal.signal(number, handle)
     try:
         yield event
     finally:
-        for number, handler in event.previous.items():
-            signal.signal(number, handler)
+        for number, handler in previous.items():
+            if handler is not None:  # None: one that was not installed from Python, and cannot be put back
+                signal.signal(number, handler)
+        # A job of submitit is queued again by its own handler, which ends the process by SystemExit. Raised at the
+        # moment of the signal, inside a callback of the garbage collector, that would be discarded. It also comes
+        # before an error of the last save: the next try meets that again, and a job that is not queued is lost.
+        for number in dict.fromkeys(event.received):
+            if number in REQUEUE_SIGNALS and callable(handler := previous[number]):
+                handler(number, None)
 
 
 def _progress_bar(configs: Sequence[RunConfig], resume: Sequence[Run | None], progress: bool | None) -> tqdm:

@@ -82,7 +82,7 @@ def run_ledger(
         the content of claims.json.
 
     Raises:
-        TrainingInterrupted: on Ctrl-C, after saving.
+        TrainingInterrupted: as `toylab.train`, after saving.
     """
     mine = {cell.name for cell in shard(planned_cells(entries, chosen), *part)}
     store, rows = Store(out / RUNS, chosen.points), []

@@ -103,7 +103,7 @@ def run_sweep(
 
     Raises:
         ValueError: a bad setting, before anything is trained; a damaged run folder.
-        TrainingInterrupted: on Ctrl-C, after saving.
+        TrainingInterrupted: as `toylab.train`, after saving.
     """
     scoring = scoring or Scoring()
     pending = [cell for cell in cells if not is_finished(out / cell.name, scoring)]

@@ -1,7 +1,8 @@
 """Shards as jobs of a SLURM cluster, by submitit; the only module that depends on either.
 
 Before a job loses its machine (time limit, preemption) the cluster signals it, and submitit queues the same job again:
-finished cells are skipped, the one in training continues from its last save, at most a minute old.
+finished cells are skipped, those in training are saved first and continue from there. A signal at another moment finds
+the last save, at most a minute old.
 """
 
 from pathlib import Path
@@ -11,10 +12,13 @@ from toylab.devices.parallel import enable_compilation_cache
 from toylab.experiments.sweep.cells import shard
 from toylab.experiments.sweep.planfile import read_plan
 from toylab.experiments.sweep.running import run_sweep
+from toylab.training.api import TrainingInterrupted
 
 Cluster = Literal["slurm", "local"]
 # Folder of submitit's own files below a sweep's: scripts, logs, and its pickles, which the lab never reads.
 LOGS = "jobs"
+# Training stops between two rows of the history, and saves: submitit's 90 s can be too short for that.
+MOST_NOTICE_SECONDS = 600
 
 
 class Resources(NamedTuple):
@@ -50,13 +54,29 @@ class ShardJob:
         enable_compilation_cache()
         plan = read_plan(self.folder)
         cells = shard(plan.cells, self.index, self.count)
-        return run_sweep(cells, self.folder, plan.scoring, progress=False)._asdict()
+        while True:
+            try:
+                return run_sweep(cells, self.folder, plan.scoring, progress=False)._asdict()
+            except TrainingInterrupted as stop:
+                # Saved, but submitit's handler has not ended the process: SIGTERM, which it lets pass until its own
+                # signal comes. So the job goes on.
+                if not stop.requeue:
+                    raise
 
     def checkpoint(self) -> Any:
         """The job that submitit queues when this one loses its machine: the same shard."""
         from submitit.helpers import DelayedSubmission  # an optional package
 
         return DelayedSubmission(self)
+
+
+def notice_seconds(minutes: int) -> int:
+    """How long before a job's time limit it is told to go: a third of the limit, at most ten minutes.
+
+    >>> notice_seconds(60), notice_seconds(6)
+    (600, 120)
+    """
+    return min(MOST_NOTICE_SECONDS, 60 * minutes // 3)
 
 
 def submit(
@@ -89,6 +109,7 @@ def submit(
         cpus_per_task=wanted.cpus,
         gpus_per_node=wanted.gpus,
         slurm_partition=wanted.partition or None,
+        slurm_signal_delay_s=notice_seconds(wanted.minutes),
     )
     with executor.batch():
         return [executor.submit(ShardJob(folder, index, count)) for index in range(count)]
