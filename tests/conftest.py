@@ -86,6 +86,8 @@ collect_ignore = ["devices/many_devices.py", "shortened_notebooks.py"]
 
 def pytest_configure(config):
     enable_compilation_cache()
+    # Small programs too: two processes and hundreds of tests need the same ones.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 @pytest.hookimpl(wrapper=True)
