@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -56,6 +57,53 @@ def test_an_interrupt_that_comes_as_another_exception_is_one(monkeypatch, capfd)
     assert capfd.readouterr() == ("", SAYS)
 
 
+IMPORTED = """
+import signal
+signal.raise_signal(signal.SIGINT)
+whole = True
+"""
+
+
+def test_an_interrupt_waits_for_the_end_of_an_import(monkeypatch, tmp_path, capfd):
+    """Raised inside the initialisation of a compiled module, it would end the process."""
+    (tmp_path / "interrupted_import.py").write_text(IMPORTED)
+    monkeypatch.syspath_prepend(tmp_path)
+    found = []
+
+    def run(parsed):
+        import interrupted_import
+
+        found.append(interrupted_import.whole)
+        time.sleep(20)
+
+    monkeypatch.setattr("toylab.cli.train.parse", lambda argv: None)
+    monkeypatch.setattr("toylab.cli.train.run", run)
+    begin = time.monotonic()
+    assert main(["train"]) == 130
+    assert time.monotonic() - begin < 10
+    assert found == [True]
+    assert capfd.readouterr() == ("", SAYS)
+
+
+def test_an_interrupted_command_leaves_no_timer_to_wait_for(monkeypatch, capfd):
+    timers = [threading.Timer(60, print) for _ in range(2)]
+
+    def run(parsed):
+        timers[1].start()
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("toylab.cli.train.parse", lambda argv: None)
+    monkeypatch.setattr("toylab.cli.train.run", run)
+    timers[0].start()
+    try:
+        assert main(["train"]) == 130
+        timers[1].join(5)
+        assert [timer.is_alive() for timer in timers] == [True, False], "that of the caller goes on"
+    finally:
+        for timer in timers:
+            timer.cancel()
+
+
 def test_nothing_heavy_is_imported_before_interrupts_are_taken_care_of():
     script = (
         "import sys, toylab.cli; print([m for m in ('numpy', 'jax', 'tyro', 'pandas') if m in sys.modules])"
@@ -97,8 +145,6 @@ def test_an_interrupt_at_any_moment_of_the_start_ends_the_command(tmp_path, seco
 
 
 def test_outside_the_main_thread_there_is_nothing_to_do():
-    import threading
-
     seen = []
 
     def work():
