@@ -5,7 +5,7 @@ import pytest
 from .lab import arrive, running
 from .serving import serving
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.slow]
 
 MAX_SECONDS = 5.0
 

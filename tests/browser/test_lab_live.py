@@ -105,6 +105,7 @@ def test_beta_changes_live_by_keyboard(page):
     wait_for(lambda: state(page) in {"STOPPED", "DONE"}, 5)
 
 
+@pytest.mark.slow
 def test_all_of_it_by_keyboard_and_then_silence(server, visit):
     from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
@@ -146,6 +147,7 @@ def test_all_of_it_by_keyboard_and_then_silence(server, visit):
     assert heard[-1] == 0, heard
 
 
+@pytest.mark.slow
 def test_divergence_is_named_and_can_be_retried(server, visit):
     page = visit()
     arrive(page, server.address, "lr=1&steps=20000")

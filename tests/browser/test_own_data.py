@@ -9,6 +9,8 @@ from .lab import PATIENCE, arrive, drawn_fully, press, status
 from .visiting import PHONE, url
 from .waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 PAD = "Drawing pad"
 
 

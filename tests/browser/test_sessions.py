@@ -11,6 +11,7 @@ CYCLES = 20
 SHARE_MORE = 0.10
 
 
+@pytest.mark.slow
 def test_a_second_visitor_waits_and_takes_over(server, visit):
     """One run trains at a time; whoever leaves makes room at once. The server then ends with a run under way."""
     first, second = visit(), visit()
