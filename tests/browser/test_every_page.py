@@ -17,7 +17,7 @@ def address_of(module) -> str:
 PAGES = {module.TITLE: address_of(module) for module in router.modules()}
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("title", PAGES)
 def test_a_page_is_open_to_all(server, visit, title, scheme):
     page = visit(color_scheme=scheme)

@@ -1,6 +1,5 @@
 """An experiment is built once per config and handed down, and few layers lie between `train` and the loss."""
 
-import gc
 import sys
 import threading
 import traceback
@@ -77,7 +76,6 @@ def test_configs_are_grouped_without_holding_the_data_of_all(monkeypatch):
 
     def counted(config):
         experiment = build_experiment(config)
-        gc.collect()
         alive.append(weakref.ref(experiment.dataset))
         most.append(sum(each() is not None for each in alive))
         return experiment

@@ -189,6 +189,7 @@ def test_annealed_beta_is_recorded_as_it_acts():
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="memory maps are limited on Linux alone")
+@pytest.mark.slow
 def test_programs_are_forgotten_before_memory_maps_run_out(monkeypatch):
     def num_maps():
         return len(Path("/proc/self/maps").read_text().splitlines())
