@@ -10,8 +10,9 @@ os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Most of the suite's time would be the compiler's, and a program that runs for a second need not be fast: these take a
 # third of the time to compile and run at 25 to 40% of the speed (jaxlib 0.10.2). Processes that tests start inherit
-# them. Flags that are in XLA_FLAGS already come last, and take precedence: .ci/run so tests training as it is shipped.
-# XLA ends the process at a flag that it does not know: take one that a new version has dropped out of this list.
+# them. Flags that are in XLA_FLAGS already come last and take precedence.
+# TOYLAB_TEST_PROGRAMS=shipped leaves these out. XLA ends the process at a flag that it does not know: take one
+# that a new version has dropped out of this list.
 QUICKLY_COMPILED = " ".join(
     [
         "--xla_backend_optimization_level=0",
@@ -19,7 +20,8 @@ QUICKLY_COMPILED = " ".join(
         "--xla_cpu_use_fusion_emitters=false",
     ]
 )
-if QUICKLY_COMPILED not in os.environ.get("XLA_FLAGS", ""):
+AS_SHIPPED = os.environ.get("TOYLAB_TEST_PROGRAMS") == "shipped"
+if not AS_SHIPPED and QUICKLY_COMPILED not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = f"{QUICKLY_COMPILED} {os.environ.get('XLA_FLAGS', '')}".strip()
 
 # Before any import of the package: every annotated function then checks its shapes and types. Not `config`, which

@@ -131,17 +131,8 @@ sys.exit(dispatch.main())
 @pytest.mark.parametrize("seconds", [0.05, 0.4, 0.8, 1.3, 2.0, 3.0])
 def test_an_interrupt_at_any_moment_of_the_start_ends_the_command(tmp_path, seconds):
     # A row of the history every 1000 steps, between which nothing stops.
-    words = [
-        "train",
-        "--steps",
-        "1000000",
-        "--log-every",
-        "1000",
-        "--width",
-        "32",
-        "--out",
-        str(tmp_path / "run"),
-    ]
+    settings = ["--steps", "1000000", "--log-every", "1000", "--width", "32"]
+    words = ["train", *settings, "--out", str(tmp_path / "run")]
     process = subprocess.Popen(
         [sys.executable, "-c", TELLING, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -318,7 +318,7 @@ def _interruptible() -> Iterator[_Interruption]:
 
     At the end a signal that asks for a requeue is given to the handler that was there before.
     """
-    event, previous = _Interruption(), {}
+    event = _Interruption()
     if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
         yield event
         return
@@ -328,8 +328,7 @@ def _interruptible() -> Iterator[_Interruption]:
             raise KeyboardInterrupt
         event.received.append(signum)
 
-    for number in (signal.SIGINT, *REQUEUE_SIGNALS):
-        previous[number] = signal.signal(number, handle)
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, *REQUEUE_SIGNALS)}
     try:
         yield event
     finally:
